@@ -1,0 +1,174 @@
+# ispawn - one Makefile, no recursion; everything built goes under $(BUILD).
+#
+#   make                    build
+#   sudo make check         install what the tests need, build with -Werror, run every rung
+#   sudo make demo          one confined ssh login, side by side with the host
+#   sudo make demo-shell    the same, and leave you at its prompt
+#   sudo make install       DESTDIR and PREFIX as usual
+#
+# SANITIZE=1 builds with ASan and UBSan (give it a BUILD of its own).
+
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
+BINDIR     ?= $(PREFIX)/bin
+SBINDIR    ?= $(PREFIX)/sbin
+LIBEXECDIR ?= $(PREFIX)/libexec/ispawn
+MANDIR     ?= $(PREFIX)/share/man
+DOCDIR     ?= $(PREFIX)/share/doc/ispawn
+# The directory libpam searches: beside pam_permit.so, wherever this system keeps it.
+PAMDIR     ?= $(or $(patsubst %/pam_permit.so,%,$(firstword $(wildcard \
+		/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/security/pam_permit.so \
+		/usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/security/pam_permit.so \
+		/lib64/security/pam_permit.so /usr/lib64/security/pam_permit.so \
+		/lib/security/pam_permit.so /usr/lib/security/pam_permit.so))),/lib/security)
+
+BUILD ?= build
+CC    ?= cc
+
+WARNINGS = -Wall -Wextra -Wformat=2 -Wconversion -Wshadow -Wvla -Wundef -Wcast-qual \
+	-Wwrite-strings -Wswitch-enum -Wstrict-prototypes -Wmissing-prototypes
+HARDEN   = -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
+	-ftrivial-auto-var-init=zero -fvisibility=hidden
+FORTIFY  = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+OPTIMISE ?= -O2 -g
+LINKHARD = -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs
+WERROR   ?=
+
+ifneq ($(SANITIZE),)
+OPTIMISE = -O1 -g -fno-omit-frame-pointer
+FORTIFY  = -U_FORTIFY_SOURCE
+SAN      = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+# A PAM module is loaded into programs without ASan's runtime, and a static program has none:
+# both keep the undefined-behaviour half, trapping.
+SAN_TRAP = -fsanitize=undefined -fsanitize-undefined-trap-on-error
+endif
+
+PATHS = -DISPAWN_SYSCONFDIR='"$(SYSCONFDIR)/ispawn"' -DISPAWN_BINDIR='"$(BINDIR)"' \
+	-DISPAWN_LIBEXECDIR='"$(LIBEXECDIR)"'
+ISP_CPPFLAGS = -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated $(FORTIFY) $(PATHS) $(CPPFLAGS)
+ISP_CFLAGS   = -std=c17 $(OPTIMISE) $(WARNINGS) $(WERROR) $(HARDEN) $(CFLAGS)
+
+# --- what is compiled -------------------------------------------------------------------------
+# Every file of common/ three times: for the module (pic), for programs (pie), and for the two
+# static programs (static), which differ from pie only under SANITIZE.
+COMMON  := $(filter-out %_generate.c,$(wildcard common/*/*.c))
+MODULE  := $(wildcard pam_module/*.c)
+CTL     := $(wildcard shell/ispawnctl*.c)
+SHELL_  := $(wildcard shell/ispawn-shell*.c)
+INIT    := $(wildcard shell/ispawn-init*.c)
+SUPER   := $(wildcard shell/ispawn-supervisor*.c)
+
+objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
+
+PROGRAMS := $(BUILD)/pam_ispawn.so $(BUILD)/ispawn-supervisor $(BUILD)/ispawn-init \
+	$(BUILD)/ispawn-shell $(BUILD)/ispawnctl
+
+.PHONY: all install uninstall check demo demo-shell bench lint format clean unit-tests fuzzers
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: $(PROGRAMS)
+
+FLAGS_pic    = -fPIC $(SAN_TRAP)
+FLAGS_pie    = -fPIE $(SAN)
+FLAGS_static = -fPIE $(SAN_TRAP)
+
+define compile
+$(BUILD)/$(1)/%.o: %.c Makefile | $(BUILD)/generated/seccomp_default.h
+	@mkdir -p $$(@D)
+	$$(CC) $$(ISP_CPPFLAGS) $$(ISP_CFLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+$(BUILD)/$(1)/libispawn.a: $$(call objects,$(1),$$(COMMON))
+	@rm -f $$@
+	$$(AR) rcs $$@ $$^
+endef
+$(foreach kind,pic pie static,$(eval $(call compile,$(kind))))
+
+# The default filter: compiled once, here, by libseccomp; the programs carry the finished BPF.
+$(BUILD)/seccomp_generate: common/container/seccomp_generate.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Iinclude -std=c17 -O1 $(WARNINGS) $(WERROR) -o $@ $< -lseccomp
+$(BUILD)/generated/seccomp_default.h: $(BUILD)/seccomp_generate
+	@mkdir -p $(@D)
+	$< > $@
+
+$(BUILD)/pam_ispawn.so: $(call objects,pic,$(MODULE)) $(BUILD)/pic/libispawn.a pam_module/pam_ispawn.map
+	$(CC) -shared -o $@ $(filter %.o %.a,$^) $(SAN_TRAP) $(LINKHARD) $(LDFLAGS) \
+		-Wl,--version-script=pam_module/pam_ispawn.map -Wl,--as-needed -lpam -liniparser
+$(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.a
+	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
+$(BUILD)/ispawnctl: $(call objects,pie,$(CTL)) $(BUILD)/pie/libispawn.a
+	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
+# Static: nothing of the container's (init) or of the user's environment (shell: LD_PRELOAD) can
+# be loaded into them.
+$(BUILD)/ispawn-init: $(call objects,static,$(INIT)) $(BUILD)/static/libispawn.a
+	$(CC) -static-pie -o $@ $^ $(SAN_TRAP) $(LINKHARD) $(LDFLAGS)
+$(BUILD)/ispawn-shell: $(call objects,static,$(SHELL_)) $(BUILD)/static/libispawn.a
+	$(CC) -static-pie -o $@ $^ $(SAN_TRAP) $(LINKHARD) $(LDFLAGS)
+
+# --- unit tests and fuzzers ---------------------------------------------------------------------
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+unit-tests: $(UNIT)
+$(BUILD)/unit/%: $(BUILD)/pie/tests/unit/%.o $(BUILD)/pie/libispawn.a
+	@mkdir -p $(@D)
+	$(CC) -pie -o $@ $^ $(SAN) $(LDFLAGS) -Wl,--as-needed -lcmocka -liniparser -lcap-ng
+
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzzers: $(FUZZ)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/generated/seccomp_default.h
+	@mkdir -p $(@D)
+	clang -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated $(PATHS) -std=c17 -O1 -g \
+		-fsanitize=fuzzer,address,undefined -ffunction-sections -Wl,--gc-sections \
+		-o $@ $(filter %.c,$^) -liniparser -lcap-ng
+
+# --- install --------------------------------------------------------------------------------------
+# init is 0711: executing a file that one may not read leaves the process non-dumpable from its
+# first instruction, so nobody inside can trace PID 1 or open /proc/1/exe.
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PAMDIR)
+	install -m 0755 $(BUILD)/ispawn-shell $(DESTDIR)$(BINDIR)/ispawn-shell
+	install -m 0755 $(BUILD)/ispawnctl $(DESTDIR)$(SBINDIR)/ispawnctl
+	install -m 0755 $(BUILD)/ispawn-supervisor $(DESTDIR)$(LIBEXECDIR)/ispawn-supervisor
+	install -m 0711 $(BUILD)/ispawn-init $(DESTDIR)$(LIBEXECDIR)/ispawn-init
+	install -m 0644 $(BUILD)/pam_ispawn.so $(DESTDIR)$(PAMDIR)/pam_ispawn.so
+	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/ispawn/conf.d
+	[ -e $(DESTDIR)$(SYSCONFDIR)/ispawn/ispawn.conf ] || \
+		install -m 0644 conf/ispawn.conf $(DESTDIR)$(SYSCONFDIR)/ispawn/ispawn.conf
+	install -d $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man1
+	install -m 0644 conf/*.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 0644 pam_module/*.8 shell/*.8 $(DESTDIR)$(MANDIR)/man8
+	install -m 0644 shell/*.1 $(DESTDIR)$(MANDIR)/man1
+	install -d $(DESTDIR)$(DOCDIR)
+	install -m 0644 README.md conf/ispawn.conf conf/*.snippet $(DESTDIR)$(DOCDIR)
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/ispawn-shell $(DESTDIR)$(SBINDIR)/ispawnctl
+	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-supervisor $(DESTDIR)$(LIBEXECDIR)/ispawn-init
+	rm -f $(DESTDIR)$(PAMDIR)/pam_ispawn.so
+	-rmdir $(DESTDIR)$(LIBEXECDIR)
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard conf/*.5)))
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(wildcard pam_module/*.8 shell/*.8)))
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(wildcard shell/*.1)))
+	rm -rf $(DESTDIR)$(DOCDIR)
+
+# --- tests, demo, checks --------------------------------------------------------------------------
+check:
+	tests/check/run
+
+demo:
+	tests/lib/demo
+
+demo-shell:
+	tests/lib/demo --shell
+
+bench:
+	tests/bench/run
+
+lint:
+	tests/check/lint
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* sys.c - raw system calls; contract in ispawn/base/sys.h */
+#include "ispawn/base/sys.h"
+
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+pid_t isp_sys_clone3(struct clone_args *args, size_t size)
+{
+	return (pid_t)syscall(SYS_clone3, args, size);
+}
+
+pid_t isp_sys_clone_signal(int exit_signal)
+{
+	/* Without CLONE_VM the child gets its own memory; stack 0 keeps the caller's. */
+	return (pid_t)syscall(SYS_clone, (unsigned long)exit_signal, NULL, NULL, NULL, NULL);
+}
+
+int isp_sys_pidfd_open(pid_t pid, unsigned int flags)
+{
+	return (int)syscall(SYS_pidfd_open, pid, flags);
+}
+
+int isp_sys_pidfd_send_signal(int pid_fd, int signal_number)
+{
+	return (int)syscall(SYS_pidfd_send_signal, pid_fd, signal_number, NULL, 0U);
+}
+
+int isp_sys_close_range(unsigned int first, unsigned int last, unsigned int flags)
+{
+	return (int)syscall(SYS_close_range, first, last, flags);
+}
+
+int isp_sys_execveat_fd(int fd, char *const argv[], char *const envp[])
+{
+	return (int)syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH);
+}
+
+int isp_sys_open_tree(int dir_fd, const char *path, unsigned int flags)
+{
+	return (int)syscall(SYS_open_tree, dir_fd, path, flags);
+}
+
+int isp_sys_move_mount(int from_fd, int to_dir_fd, const char *path, unsigned int flags)
+{
+	return (int)syscall(SYS_move_mount, from_fd, "", to_dir_fd, path,
+			    flags | MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+int isp_sys_fsopen(const char *type, unsigned int flags)
+{
+	return (int)syscall(SYS_fsopen, type, flags);
+}
+
+int isp_sys_fsconfig(int fs_fd, unsigned int command, const char *key, const void *value, int aux)
+{
+	return (int)syscall(SYS_fsconfig, fs_fd, command, key, value, aux);
+}
+
+int isp_sys_fsmount(int fs_fd, unsigned int flags, unsigned int attributes)
+{
+	return (int)syscall(SYS_fsmount, fs_fd, flags, attributes);
+}
+
+int isp_sys_mount_setattr(int dir_fd, const char *path, unsigned int flags, struct mount_attr *attr,
+			  size_t size)
+{
+	return (int)syscall(SYS_mount_setattr, dir_fd, path, flags, attr, size);
+}
+
+int isp_sys_pivot_root(const char *new_root, const char *put_old)
+{
+	return (int)syscall(SYS_pivot_root, new_root, put_old);
+}
+
+int isp_sys_join_new_session_keyring(void)
+{
+	return (int)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * fd.h - file descriptors and memory that clean up after themselves
+ *
+ * Theory of operation: whatever owns a descriptor holds it in a `cleanup_close int`, starts it at
+ * -EBADF and gives it away with steal_fd(), so that every early return closes what it must and
+ * nothing twice.  A borrowed descriptor is a parameter `int x_fd`, a consumed one `int *x_fd`, one
+ * returned `int *ret_fd`.  All descriptors are born close-on-exec.  close() is called once: after
+ * EINTR Linux has already released the number, and a retry would close somebody else's.
+ */
+#ifndef ISPAWN_BASE_FD_H
+#define ISPAWN_BASE_FD_H
+
+#include "ispawn/base/err.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define ISP_FDS_MAX 8 /* descriptors in one message */
+
+/** isp_fd_close() - close *@fd if it is open, keep errno, leave -EBADF behind. */
+static inline void isp_fd_close(int *fd)
+{
+	int keep = errno;
+
+	if (*fd >= 0)
+		(void)close(*fd); /* Ignored: EINTR and EIO; the number is free either way */
+	*fd = -EBADF;
+	errno = keep;
+}
+
+static inline int steal_fd(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -EBADF;
+	return taken;
+}
+
+static inline void isp_free_pointer(void *pointer)
+{
+	free(*(void **)pointer);
+}
+
+static inline void isp_dir_close(DIR **dir)
+{
+	if (*dir)
+		(void)closedir(*dir); /* Ignored: nothing was written */
+}
+
+static inline void *isp_steal_pointer(void *pointer)
+{
+	void *taken = *(void **)pointer;
+
+	*(void **)pointer = NULL;
+	return taken;
+}
+
+#define cleanup_close	 __attribute__((cleanup(isp_fd_close)))
+#define cleanup_free	 __attribute__((cleanup(isp_free_pointer)))
+#define cleanup_closedir __attribute__((cleanup(isp_dir_close)))
+#define steal_pointer(p) ((__typeof__(*(p)))isp_steal_pointer(p))
+
+#define ISP_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/**
+ * isp_fd_read_all() - read up to @size bytes, through short reads and EINTR
+ * Return: bytes read (less than @size only at end of file); -errno of read.
+ */
+ISP_MUST_CHECK ssize_t isp_fd_read_all(int fd, void *ret_bytes, size_t size);
+
+/** isp_fd_write_all() - write all @size bytes. Return: 0; -errno of write. */
+ISP_MUST_CHECK int isp_fd_write_all(int fd, const void *bytes, size_t size);
+
+/**
+ * isp_fd_read_file() - a small regular file as a string
+ * @dir_fd: borrowed; AT_FDCWD for absolute paths
+ * @path:   not followed when its last part is a symlink
+ * @max:    more bytes than this are refused
+ * @ret_text: NUL-terminated, the caller frees; holds no embedded NUL
+ * Threat: a FIFO or a device where a file was expected blocks the login: opened with O_NONBLOCK
+ * and refused by fstat.
+ * Return: 0; -errno of open or read; -EFBIG; -EINVAL not a regular file, or an embedded NUL.
+ */
+ISP_MUST_CHECK int isp_fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text);
+
+/**
+ * isp_fd_write_file() - open an existing file (cgroup, proc, sysctl), write @text in one write
+ * Return: 0; -errno of open or write; -EIO on a short write.
+ */
+ISP_MUST_CHECK int isp_fd_write_file(int dir_fd, const char *path, const char *text);
+
+/**
+ * isp_fd_send() - one datagram with descriptors over a SOCK_SEQPACKET socket
+ * @fds: borrowed; @fd_count at most ISP_FDS_MAX
+ * @flags: MSG_DONTWAIT or 0; MSG_NOSIGNAL is always added
+ * Return: 0; -errno of sendmsg; -EMSGSIZE cut.
+ */
+ISP_MUST_CHECK int isp_fd_send(int sock_fd, const void *bytes, size_t size, const int *fds,
+			       size_t fd_count, int flags);
+
+/**
+ * isp_fd_receive() - one datagram with descriptors, all of them close-on-exec
+ * @size:     exact size expected
+ * @ret_fds:  ISP_FDS_MAX entries, the first *@ret_fd_count become the caller's
+ * @flags:    MSG_DONTWAIT or 0
+ * Must: close every descriptor received when it fails.
+ * Return: 1 a datagram; 0 end of file; -EMSGSIZE wrong size or too many descriptors; -errno.
+ */
+ISP_MUST_CHECK int isp_fd_receive(int sock_fd, void *ret_bytes, size_t size, int *ret_fds,
+				  size_t *ret_fd_count, int flags);
+
+/**
+ * isp_fd_memfd() - a sealed memfd that holds @bytes: nobody can change, grow or shrink it
+ * Return: 0; -errno of memfd_create, write, fcntl.
+ */
+ISP_MUST_CHECK int isp_fd_memfd(const char *name, const void *bytes, size_t size, int *ret_fd);
+
+/**
+ * isp_fd_memfd_read() - the bytes of a memfd sealed by isp_fd_memfd()
+ * @max: more bytes than this are refused
+ * @ret_bytes: the caller frees; one NUL is appended that does not count in *@ret_size
+ * Threat: a writer that changes the bytes between check and use: refused without all four seals.
+ * Return: 0; -EPERM not sealed; -EFBIG; -errno.
+ */
+ISP_MUST_CHECK int isp_fd_memfd_read(int fd, size_t max, char **ret_bytes, size_t *ret_size);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * sys.h - raw system calls
+ *
+ * Theory of operation: the calls that the C library does not wrap, or wraps only in releases newer
+ * than the oldest one we build on (glibc 2.35), stand here and nowhere else.  Each is named after
+ * the kernel's, with isp_sys_ before it, returns what the kernel returns (-1 with errno), and says
+ * since which Linux it exists and which page documents it.  None of them allocates, locks or
+ * touches library state, so all may be called between clone() and exec in a threaded process.
+ */
+#ifndef ISPAWN_BASE_SYS_H
+#define ISPAWN_BASE_SYS_H
+
+#include <linux/mount.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Linux 5.3; clone(2). Child: 0, with a copy of the caller's memory. */
+pid_t isp_sys_clone3(struct clone_args *args, size_t size);
+/* Linux 2.0; clone(2), as a fork whose end sends @exit_signal (0: none) to the parent. */
+pid_t isp_sys_clone_signal(int exit_signal);
+/* Linux 5.3; pidfd_open(2). */
+int isp_sys_pidfd_open(pid_t pid, unsigned int flags);
+/* Linux 5.1; pidfd_send_signal(2). */
+int isp_sys_pidfd_send_signal(int pid_fd, int signal_number);
+/* Linux 5.9; close_range(2). */
+int isp_sys_close_range(unsigned int first, unsigned int last, unsigned int flags);
+/* Linux 3.19; execveat(2): the program that @fd is, whatever its name is by now. */
+int isp_sys_execveat_fd(int fd, char *const argv[], char *const envp[]);
+/* Linux 5.2; open_tree(2). */
+int isp_sys_open_tree(int dir_fd, const char *path, unsigned int flags);
+/* Linux 5.2; move_mount(2): the detached mount @from_fd onto @path under @to_dir_fd. */
+int isp_sys_move_mount(int from_fd, int to_dir_fd, const char *path, unsigned int flags);
+/* Linux 5.2; fsopen(2), fsconfig(2), fsmount(2). */
+int isp_sys_fsopen(const char *type, unsigned int flags);
+int isp_sys_fsconfig(int fs_fd, unsigned int command, const char *key, const void *value, int aux);
+int isp_sys_fsmount(int fs_fd, unsigned int flags, unsigned int attributes);
+/* Linux 5.12; mount_setattr(2). */
+int isp_sys_mount_setattr(int dir_fd, const char *path, unsigned int flags, struct mount_attr *attr,
+			  size_t size);
+/* Linux 2.4; pivot_root(2). */
+int isp_sys_pivot_root(const char *new_root, const char *put_old);
+/* Linux 2.6.10; keyctl(2): a new, empty session keyring. */
+int isp_sys_join_new_session_keyring(void);
+
+#endif

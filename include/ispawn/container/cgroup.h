@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * cgroup.h - the limits of a user, the leaf of a session
+ *
+ * Theory of operation: ROOT/ispawn/USER/SESSION in every hierarchy that carries a controller we
+ * need.  Limits stand on USER, so that they bound all logins of the user together and a container
+ * cannot raise them: it sees its own leaf, read-only.  SESSION holds the container's processes and
+ * is where they are counted and killed.  Supervisors live in ROOT/ispawn/.supervisors, outside any
+ * user's limit and outside the login's own cgroup.  v2 is taken where it has the controllers, else
+ * the v1 hierarchies (legacy or hybrid): found by statfs magic under /sys/fs/cgroup, never by
+ * parsing versions.  A limit that is asked for and cannot be applied is an error.
+ */
+#ifndef ISPAWN_CONTAINER_CGROUP_H
+#define ISPAWN_CONTAINER_CGROUP_H
+
+#include "ispawn/policy/spec.h"
+
+#define ISP_CGROUP_HIERARCHIES_MAX 6
+
+/** struct isp_cgroup - a session's leaf; all descriptors owned, -EBADF when unused */
+struct isp_cgroup {
+	bool is_v2;
+	size_t count;				    /* hierarchies in use; 1 on v2 */
+	int parent_fd[ISP_CGROUP_HIERARCHIES_MAX];  /* ROOT/ispawn */
+	int user_fd[ISP_CGROUP_HIERARCHIES_MAX];    /* ROOT/ispawn/USER */
+	int session_fd[ISP_CGROUP_HIERARCHIES_MAX]; /* ROOT/ispawn/USER/SESSION */
+	const char *controller[ISP_CGROUP_HIERARCHIES_MAX]; /* v1 names; static strings */
+	char user[ISP_NAME_MAX + 1];
+	char session[ISP_SESSION_ID_SIZE];
+};
+
+/** struct isp_usage - what a session has used; unknown values are 0 */
+struct isp_usage {
+	uint64_t cpu_us;
+	uint64_t memory_bytes, memory_peak_bytes;
+	uint64_t tasks;
+	uint64_t oom_kills;	 /* in this session's leaf */
+	uint64_t pids_refusals;	 /* forks refused by the user's or the session's limit */
+};
+
+/**
+ * isp_cgroup_create() - make the leaf and set the user's limits
+ * @ret: filled on success; isp_cgroup_close() releases the descriptors
+ * Runs as: host root, before clone3().  Must: remove what it made when it fails.
+ * Threat: a tenant that forks faster than we kill: limits precede the first task.
+ * Return: 0; -ENOTSUP a limit this machine cannot apply (named); -errno of mkdirat, openat, write.
+ */
+ISP_MUST_CHECK int isp_cgroup_create(const char *user, const char *session,
+				     const struct isp_limits *limits, struct isp_cgroup *ret,
+				     struct isp_error *err);
+
+/** isp_cgroup_open() - an existing leaf, for the sweep, list and kill. Return: 0; -ENOENT; -errno.
+ * A leaf that exists in some hierarchies only is opened as far as it goes (-EBADF elsewhere). */
+ISP_MUST_CHECK int isp_cgroup_open(const char *user, const char *session, struct isp_cgroup *ret);
+
+/** isp_cgroup_clone_fd() - borrowed fd for CLONE_INTO_CGROUP on v2; -EBADF on v1. */
+int isp_cgroup_clone_fd(const struct isp_cgroup *cgroup);
+
+/** isp_cgroup_add() - move @pid into the leaf of each v1 hierarchy; nothing to do on v2. */
+ISP_MUST_CHECK int isp_cgroup_add(const struct isp_cgroup *cgroup, pid_t pid,
+				  struct isp_error *err);
+
+/** isp_cgroup_leave_login() - move the calling supervisor to ROOT/ispawn/.supervisors. */
+ISP_MUST_CHECK int isp_cgroup_leave_login(struct isp_error *err);
+
+/**
+ * isp_cgroup_kill() - SIGKILL everything in the leaf and wait until it is empty
+ * @timeout_ms: longest wait
+ * Kernel: cgroup.kill since 5.14; on v1 the processes are listed and killed until none is left.
+ * Return: 0 empty; -ETIMEDOUT.
+ */
+ISP_MUST_CHECK int isp_cgroup_kill(const struct isp_cgroup *cgroup, unsigned int timeout_ms);
+
+/** isp_cgroup_remove() - rmdir the leaf, and USER when it is the last. Return: 0; -EBUSY; -errno */
+ISP_MUST_CHECK int isp_cgroup_remove(const struct isp_cgroup *cgroup);
+
+/** isp_cgroup_usage() - read the counters; what the kernel does not offer stays 0. */
+void isp_cgroup_usage(const struct isp_cgroup *cgroup, struct isp_usage *ret_usage);
+
+/** isp_cgroup_close() - close all descriptors; the directories stay. */
+void isp_cgroup_close(struct isp_cgroup *cgroup);
+#define cleanup_cgroup __attribute__((cleanup(isp_cgroup_close)))
+
+#endif

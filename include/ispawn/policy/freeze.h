@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * freeze.h - from a subject to a verdict and a spec, in one call for every door
+ *
+ * Theory of operation: reads the configuration, asks the pure decision (decide.h) and, when the
+ * verdict is to confine, fills in a spec.  It is the only place where configuration, decision and
+ * spec meet, so that two doors cannot disagree about one user.  It does not know root or the
+ * break-glass group: a door lets those through (isp_subject_is_exempt()) before it calls here, so
+ * that a broken file cannot lock the administrator out.
+ */
+#ifndef ISPAWN_POLICY_FREEZE_H
+#define ISPAWN_POLICY_FREEZE_H
+
+#include "ispawn/policy/spec.h"
+#include "ispawn/policy/subject.h"
+
+enum isp_verdict {
+	ISP_VERDICT_DENY,   /* 0, so that forgetting to set a verdict denies */
+	ISP_VERDICT_IGNORE, /* not a confined user: ispawn has no say */
+	ISP_VERDICT_CONFINE,
+};
+
+/**
+ * isp_policy_freeze() - decide for one subject
+ * @config_path: absolute path of ispawn.conf; conf.d beside it is read too
+ * @ret_spec: zeroed by the caller; filled, session id included, only with ISP_VERDICT_CONFINE
+ * Runs as: host root (the configuration must be trusted: isp_path_open_trusted()).
+ * Return: 0 with *@ret_verdict set (for DENY the record says why, first line of the log);
+ * -errno when no verdict could be reached: the caller denies.
+ */
+ISP_MUST_CHECK int isp_policy_freeze(const char *config_path, const struct isp_subject *subject,
+				     enum isp_verdict *ret_verdict, struct isp_spec *ret_spec,
+				     struct isp_error *err);
+
+#endif

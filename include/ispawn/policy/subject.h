@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * subject.h - who is logging in
+ *
+ * Theory of operation: everything that only the host's name service knows is asked here, once, in
+ * the door's process, before anything of a container is in sight.  Threat: NSS modules loaded from
+ * a tree that the user can write run as root (CVE-2019-14271, CVE-2025-32463).  Ids are numbers
+ * from then on; names travel along only to be written into the container's passwd and group.
+ */
+#ifndef ISPAWN_POLICY_SUBJECT_H
+#define ISPAWN_POLICY_SUBJECT_H
+
+#include "ispawn/policy/spec.h"
+
+/* Members are never confined, whatever the configuration says or whether it can be read. */
+#define ISPAWN_EXEMPT_GROUP "ispawn-exempt"
+
+/** struct isp_subject - all strings owned, never NULL once resolved */
+struct isp_subject {
+	char user[ISP_NAME_MAX + 1];
+	uid_t uid;
+	gid_t gid;
+	char *group; /* name of the primary group, or its number when it has no name */
+	char *gecos, *home, *shell;
+	struct isp_group *groups; /* supplementary groups, the primary one left out */
+	size_t group_count;
+	char *service, *tty, *rhost;
+};
+
+void isp_subject_free(struct isp_subject *subject);
+#define cleanup_subject __attribute__((cleanup(isp_subject_free)))
+
+/**
+ * isp_subject_resolve() - look @user up on the host
+ * @service, @tty, @rhost: as PAM gives them; NULL is taken as ""
+ * Return: 0; -ENOENT no such user; -EINVAL a name that is not safe in paths; -errno of the lookup.
+ */
+ISP_MUST_CHECK int isp_subject_resolve(const char *user, const char *service, const char *tty,
+				       const char *rhost, struct isp_subject *ret_subject,
+				       struct isp_error *err);
+
+/** isp_subject_is_exempt() - uid 0, or a member of ISPAWN_EXEMPT_GROUP. Reads no configuration. */
+bool isp_subject_is_exempt(const struct isp_subject *subject);
+
+#endif
