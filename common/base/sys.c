@@ -79,3 +79,13 @@ int isp_sys_join_new_session_keyring(void)
 {
 	return (int)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 }
+
+int isp_sys_seccomp(unsigned int operation, unsigned int flags, void *args)
+{
+	return (int)syscall(SYS_seccomp, operation, flags, args);
+}
+
+long isp_sys_by_number(long number, unsigned long first, unsigned long second)
+{
+	return syscall(number, first, second);
+}

@@ -45,5 +45,9 @@ int isp_sys_mount_setattr(int dir_fd, const char *path, unsigned int flags, stru
 int isp_sys_pivot_root(const char *new_root, const char *put_old);
 /* Linux 2.6.10; keyctl(2): a new, empty session keyring. */
 int isp_sys_join_new_session_keyring(void);
+/* Linux 3.17; seccomp(2). */
+int isp_sys_seccomp(unsigned int operation, unsigned int flags, void *args);
+/* syscall(2): a call by its number, to prove that it is refused; the others are called by name. */
+long isp_sys_by_number(long number, unsigned long first, unsigned long second);
 
 #endif
