@@ -75,6 +75,16 @@ int isp_sys_pivot_root(const char *new_root, const char *put_old)
 	return (int)syscall(SYS_pivot_root, new_root, put_old);
 }
 
+int isp_sys_capget(cap_user_header_t header, cap_user_data_t sets)
+{
+	return (int)syscall(SYS_capget, header, sets);
+}
+
+int isp_sys_capset(cap_user_header_t header, cap_user_data_t sets)
+{
+	return (int)syscall(SYS_capset, header, sets);
+}
+
 int isp_sys_join_new_session_keyring(void)
 {
 	return (int)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);

@@ -23,6 +23,13 @@
 #define ISP_MUST_CHECK	   __attribute__((warn_unused_result))
 #define ISP_PRINTF(fmt, va) __attribute__((format(printf, fmt, va)))
 
+/** isp_ignore() - a result ignored on purpose; the reason stands beside the call. GCC lets no cast
+ * to void silence warn_unused_result. */
+static inline void isp_ignore(int64_t result)
+{
+	(void)result;
+}
+
 /** enum isp_stage - where in a login the failure happened; the `stage=` of the log line. */
 enum isp_stage {
 	ISP_STAGE_NONE,

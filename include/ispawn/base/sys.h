@@ -11,6 +11,7 @@
 #ifndef ISPAWN_BASE_SYS_H
 #define ISPAWN_BASE_SYS_H
 
+#include <linux/capability.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -43,6 +44,9 @@ int isp_sys_mount_setattr(int dir_fd, const char *path, unsigned int flags, stru
 			  size_t size);
 /* Linux 2.4; pivot_root(2). */
 int isp_sys_pivot_root(const char *new_root, const char *put_old);
+/* Linux 2.2; capget(2), capset(2): @sets has _LINUX_CAPABILITY_U32S_3 entries. */
+int isp_sys_capget(cap_user_header_t header, cap_user_data_t sets);
+int isp_sys_capset(cap_user_header_t header, cap_user_data_t sets);
 /* Linux 2.6.10; keyctl(2): a new, empty session keyring. */
 int isp_sys_join_new_session_keyring(void);
 /* Linux 3.17; seccomp(2). */

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * copy.c - rootfs = copy: a full copy of the template, made once
+ *
+ * cp(1) does the copying, with reflinks where the file system has them: it knows sparse files,
+ * hard links, extended attributes and ACLs better than anything of ours would.  It reads a tree
+ * that only root has written and writes one that nobody else can reach yet; its working name is
+ * changed for the final one only when it has succeeded.
+ */
+#include "ispawn/base/clock.h"
+#include "ispawn/base/fd.h"
+#include "ispawn/base/path.h"
+#include "ispawn/base/sys.h"
+#include "ispawn/container/rootfs.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define COPY "copy"
+#define COPY_NEW "copy.new"
+#define SOURCE_FD 3
+#define TARGET_FD 4
+
+/* Runs in the child, which has the supervisor's memory: straight to exec. */
+static _Noreturn void exec_cp(int source_fd, int target_fd)
+{
+	char program[] = "cp", archive[] = "-a", reflink[] = "--reflink=auto", one_fs[] = "-x";
+	char from[] = "/proc/self/fd/3/.", to[] = "/proc/self/fd/4/";
+	char *const argv[] = {program, archive, reflink, one_fs, from, to, NULL};
+	char *const envp[] = {NULL};
+	int source = fcntl(source_fd, F_DUPFD, 10);
+	int target = fcntl(target_fd, F_DUPFD, 10);
+
+	if (source >= 0 && target >= 0 && dup2(source, SOURCE_FD) >= 0 &&
+	    dup2(target, TARGET_FD) >= 0 && isp_sys_close_range(TARGET_FD + 1, ~0u, 0) == 0)
+		(void)execve("/bin/cp", argv, envp); /* Ignored: reported below as 127 */
+	(void)syscall(SYS_exit_group, 127);
+	__builtin_unreachable();
+}
+
+static int wait_copy(const struct isp_place *place, pid_t pid, int pid_fd, struct isp_error *err)
+{
+	struct pollfd watched[] = {
+		{.fd = pid_fd, .events = POLLIN},
+		{.fd = place->cancel_fd, .events = POLLRDHUP},
+	};
+	int status = 0;
+	int n;
+
+	do
+		n = poll(watched, 2, isp_clock_left(place->deadline_ms));
+	while (n < 0 && errno == EINTR);
+	if (!(watched[0].revents & POLLIN))
+		(void)isp_sys_pidfd_send_signal(pid_fd, SIGKILL); /* Ignored: it may have ended */
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "wait for cp");
+	if (n == 0)
+		return isp_err_set(err, ETIMEDOUT, ISP_STAGE_DEADLINE,
+				   "the template could not be copied within start_timeout");
+	if (!(watched[0].revents & POLLIN))
+		return isp_err_set(err, ECANCELED, ISP_STAGE_START, "the login is gone");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return isp_err_set(err, EIO, ISP_STAGE_ROOTFS,
+				   "copy the template: cp ended with status %d (is the disk full?)",
+				   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+	return 0;
+}
+
+static int copy_template(const struct isp_place *place, int target_fd, struct isp_error *err)
+{
+	cleanup_close int pid_fd = -EBADF;
+	struct clone_args args = {.flags = CLONE_PIDFD,
+				  .pidfd = (__u64)(uintptr_t)&pid_fd,
+				  .exit_signal = SIGCHLD};
+	pid_t pid = isp_sys_clone3(&args, sizeof(args));
+
+	if (pid < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "start cp");
+	if (pid == 0)
+		exec_cp(place->store->template_fd, target_fd);
+	return wait_copy(place, pid, pid_fd, err);
+}
+
+static int make_copy(const struct isp_place *place, struct isp_error *err)
+{
+	cleanup_close int target_fd = -EBADF;
+	int store_fd = place->store->copy_fd;
+	int r = isp_path_remove_tree(store_fd, COPY_NEW); /* a crashed first login's */
+
+	if (r == 0)
+		r = isp_path_make_dir(store_fd, COPY_NEW, 0755, &target_fd);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_ROOTFS, "make \"" COPY_NEW "\" in the store");
+	r = copy_template(place, target_fd, err);
+	if (r == 0 && renameat(store_fd, COPY_NEW, store_fd, COPY) != 0)
+		r = isp_err_set(err, errno, ISP_STAGE_ROOTFS, "keep the copy of the template");
+	if (r < 0)
+		isp_ignore(isp_path_remove_tree(store_fd, COPY_NEW)); /* tried again next time */
+	return r;
+}
+
+int isp_copy_make(const struct isp_place *place, int *ret_fd, struct isp_error *err)
+{
+	cleanup_close int fd = -EBADF;
+	int store_fd = place->store->copy_fd;
+	struct stat st;
+	int r;
+
+	if (fstatat(store_fd, COPY, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+		r = errno == ENOENT ? make_copy(place, err)
+				    : isp_err_set(err, errno, ISP_STAGE_ROOTFS, "stat the copy");
+		if (r < 0)
+			return r;
+	}
+	fd = isp_sys_open_tree(store_fd, COPY,
+			       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	if (fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "clone the mount of the copy");
+	r = isp_idmap_mount(fd, place->userns_fd, MOUNT_ATTR_NODEV, "the copy", err);
+	if (r < 0)
+		return r;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}

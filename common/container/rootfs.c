@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* rootfs.c - root, home and binds as detached mounts; contract in ispawn/container/rootfs.h */
+#include "ispawn/container/rootfs.h"
+#include "ispawn/base/fd.h"
+#include "ispawn/base/path.h"
+#include "ispawn/base/sys.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#define CLONE_TREE (OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+
+int isp_rootfs_private_namespace(int *ret_fd, struct isp_error *err)
+{
+	if (unshare(CLONE_NEWNS) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "unshare the mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "make the mount namespace a slave");
+	*ret_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "open \"/proc/self/ns/mnt\"");
+	return 0;
+}
+
+static int set_attributes(int mount_fd, unsigned int flags, uint64_t attributes, const char *what,
+			  struct isp_error *err)
+{
+	struct mount_attr attr = {.attr_set = attributes};
+
+	if (isp_sys_mount_setattr(mount_fd, "", AT_EMPTY_PATH | flags, &attr, sizeof(attr)) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "set the attributes of %s", what);
+	return 0;
+}
+
+int isp_rootfs_make(const struct isp_place *place, int *ret_fd, struct isp_error *err)
+{
+	uint64_t attributes = MOUNT_ATTR_NODEV;
+	cleanup_close int fd = -EBADF;
+	int r = place->spec->rootfs == ISP_ROOTFS_COPY ? isp_copy_make(place, &fd, err)
+						       : isp_overlay_make(place, &fd, err);
+
+	if (r < 0)
+		return r;
+	if (place->spec->privilege == ISP_PRIVILEGE_NONE)
+		attributes |= MOUNT_ATTR_NOSUID;
+	r = set_attributes(fd, 0, attributes, "the root", err);
+	if (r < 0)
+		return r;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+/* The host's own home, by name: its directory is trusted, and it must be the user's. */
+static int open_host_home(const struct isp_spec *spec, int *ret_fd, struct isp_error *err)
+{
+	cleanup_close int parent_fd = -EBADF;
+	cleanup_close int fd = -EBADF;
+	char parent[PATH_MAX];
+	const char *slash = strrchr(spec->home_path, '/');
+	size_t size = (size_t)(slash - spec->home_path);
+	struct stat st;
+	int r;
+
+	memcpy(parent, spec->home_path, size);
+	memcpy(parent + size, size ? "" : "/", size ? 1 : 2);
+	r = isp_path_open_trusted(parent, O_PATH | O_DIRECTORY, ISP_STAGE_ROOTFS, &parent_fd, err);
+	if (r < 0)
+		return r;
+	fd = openat(parent_fd, slash + 1, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "open the host's home \"%s\"",
+				   spec->home_path);
+	if (st.st_uid != spec->uid)
+		return isp_err_set(err, EPERM, ISP_STAGE_ROOTFS,
+				   "the host's home \"%s\" does not belong to the user",
+				   spec->home_path);
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+int isp_rootfs_make_home(const struct isp_place *place, int *ret_fd, struct isp_error *err)
+{
+	const uint64_t attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
+	cleanup_close int source_fd = -EBADF;
+	cleanup_close int fd = -EBADF;
+	int r;
+
+	if (place->spec->home == ISP_HOME_TMPFS)
+		return 0;
+	if (place->spec->home == ISP_HOME_BIND)
+		r = open_host_home(place->spec, &source_fd, err);
+	else
+		r = isp_store_home(place->store, place->spec, &source_fd, err);
+	if (r < 0)
+		return r;
+	fd = isp_sys_open_tree(source_fd, "", CLONE_TREE | AT_EMPTY_PATH);
+	if (fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "clone the mount of the home");
+	/* The host's home keeps the host's ids: the user's stand for themselves inside too. */
+	r = place->spec->home == ISP_HOME_BIND
+		    ? set_attributes(fd, 0, attributes, "the home", err)
+		    : isp_idmap_mount(fd, place->userns_fd, attributes, "the home", err);
+	if (r < 0)
+		return r;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static bool is_under(const char *path, const char *directory)
+{
+	size_t size = strlen(directory);
+
+	return strncmp(path, directory, size) == 0 && (path[size] == '/' || path[size] == '\0');
+}
+
+/* Is there a socket at the top of @dir_fd (O_PATH)? 1 yes, 0 no, -errno. */
+static int holds_socket(int dir_fd)
+{
+	cleanup_closedir DIR *dir = NULL;
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		isp_fd_close(&fd);
+		return -ENOMEM;
+	}
+	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+		struct stat st;
+
+		if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISSOCK(st.st_mode))
+			return 1;
+	}
+	return 0;
+}
+
+static int check_bind_source(int fd, const struct isp_bind *bind, struct isp_error *err)
+{
+	struct stat st;
+	int r = 0;
+
+	if (fstat(fd, &st) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "stat \"%s\"", bind->source);
+	if (S_ISDIR(st.st_mode))
+		r = holds_socket(fd);
+	else if (!S_ISREG(st.st_mode))
+		r = 1;
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_ROOTFS, "list \"%s\"", bind->source);
+	if (r > 0 || is_under(bind->source, "/run") || is_under(bind->source, "/var/run"))
+		return isp_err_set(err, EPERM, ISP_STAGE_ROOTFS,
+				   "bind \"%s\": sockets and devices of the host do not go inside",
+				   bind->source);
+	return 0;
+}
+
+int isp_rootfs_make_bind(const struct isp_bind *bind, int *ret_fd, struct isp_error *err)
+{
+	cleanup_close int source_fd = -EBADF;
+	cleanup_close int fd = -EBADF;
+	uint64_t attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
+	int r;
+
+	source_fd = open(bind->source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (source_fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "open bind \"%s\"", bind->source);
+	r = check_bind_source(source_fd, bind, err);
+	if (r < 0)
+		return r;
+	fd = isp_sys_open_tree(source_fd, "", CLONE_TREE | AT_EMPTY_PATH | AT_RECURSIVE);
+	if (fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "clone the mount of \"%s\"",
+				   bind->source);
+	if (bind->is_read_only)
+		attributes |= MOUNT_ATTR_RDONLY;
+	r = set_attributes(fd, AT_RECURSIVE, attributes, bind->source, err);
+	if (r < 0)
+		return r;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+int isp_rootfs_make_sysfs(int *ret_fd, struct isp_error *err)
+{
+	cleanup_close int fs_fd = isp_sys_fsopen("sysfs", FSOPEN_CLOEXEC);
+
+	if (fs_fd < 0 || isp_sys_fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "make a sysfs");
+	*ret_fd = isp_sys_fsmount(fs_fd, FSMOUNT_CLOEXEC,
+				  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+					  MOUNT_ATTR_NOEXEC);
+	if (*ret_fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "mount a sysfs");
+	return 0;
+}

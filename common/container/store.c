@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* store.c - what stays on disk; contract in ispawn/container/store.h */
+#include "ispawn/container/store.h"
+#include "ispawn/base/clock.h"
+#include "ispawn/base/fd.h"
+#include "ispawn/base/path.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#define LOCK_RETRY_MS 5
+#define HOME "home"
+#define HOME_NEW "home.new"
+#define COPY_PREFIX "rootfs-"
+
+/* flock has no timeout: try, and watch the door in between. */
+static int lock_user(int user_fd, int64_t deadline_ms, int cancel_fd, struct isp_error *err)
+{
+	struct pollfd cancel = {.fd = cancel_fd, .events = POLLRDHUP};
+
+	while (flock(user_fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK)
+			return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "lock the user's store");
+		if (isp_clock_left(deadline_ms) == 0)
+			return isp_err_set(err, ETIMEDOUT, ISP_STAGE_DEADLINE,
+					   "another login of this user is still being built");
+		if (poll(&cancel, 1, LOCK_RETRY_MS) > 0)
+			return isp_err_set(err, ECANCELED, ISP_STAGE_START, "the login is gone");
+	}
+	return 0;
+}
+
+/* Reads users/USER/@name, or makes it with @fresh. */
+static int read_or_make(int user_fd, const char *name, const char *fresh, char **ret_text)
+{
+	cleanup_close int fd = -EBADF;
+	char new_name[32];
+	int r = isp_fd_read_file(user_fd, name, 64, ret_text);
+
+	if (r != -ENOENT)
+		return r;
+	(void)snprintf(new_name, sizeof(new_name), "%s.new", name);
+	fd = openat(user_fd, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = isp_fd_write_all(fd, fresh, strlen(fresh));
+	if (r < 0)
+		return r;
+	if (renameat(user_fd, new_name, user_fd, name) != 0)
+		return -errno;
+	*ret_text = strdup(fresh);
+	return *ret_text ? 0 : -ENOMEM;
+}
+
+/* Threat: an account removed and made again under the same name with another uid would be given
+ * the files of the one before. */
+static int check_owner(int user_fd, const struct isp_spec *spec, struct isp_error *err)
+{
+	cleanup_free char *text = NULL;
+	char uid[16];
+	int r;
+
+	(void)snprintf(uid, sizeof(uid), "%u\n", spec->uid);
+	r = read_or_make(user_fd, "owner", uid, &text);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
+				   "read or make \"" ISPAWN_STORE_DIR "/users/%s/owner\"",
+				   spec->user);
+	if (strcmp(text, uid) != 0)
+		return isp_err_set(err, EPERM, ISP_STAGE_ROOTFS,
+				   "\"" ISPAWN_STORE_DIR
+				   "/users/%s\" belongs to another uid than %u: remove it or correct "
+				   "its file \"owner\"",
+				   spec->user, spec->uid);
+	return 0;
+}
+
+static int find_machine_id(struct isp_store *store, const struct isp_spec *spec,
+			   struct isp_error *err)
+{
+	cleanup_free char *text = NULL;
+	unsigned char bytes[16];
+	char fresh[34];
+	int r;
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return isp_err_set(err, EIO, ISP_STAGE_ROOTFS, "make a machine-id");
+	/* machine-id(5): a version 4 UUID without dashes. */
+	bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
+	bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		(void)snprintf(fresh + 2 * i, 3, "%02x", bytes[i]);
+	fresh[32] = '\n';
+	fresh[33] = '\0';
+	r = read_or_make(store->user_fd, "machine-id", fresh, &text);
+	if (r < 0 || strspn(text, "0123456789abcdef") != 32)
+		return isp_err_set(err, r < 0 ? -r : EINVAL, ISP_STAGE_ROOTFS,
+				   "read or make \"" ISPAWN_STORE_DIR "/users/%s/machine-id\"",
+				   spec->user);
+	memcpy(store->machine_id, text, 32);
+	store->machine_id[32] = '\0';
+	return 0;
+}
+
+static int open_template(const struct isp_spec *spec, int *ret_fd, struct isp_error *err)
+{
+	char path[PATH_MAX];
+	int r;
+
+	(void)snprintf(path, sizeof(path), ISPAWN_STORE_DIR "/templates/%s/rootfs",
+		       spec->template_name);
+	r = isp_path_open_trusted(path, O_PATH | O_DIRECTORY, ISP_STAGE_ROOTFS, ret_fd, err);
+	return r < 0 ? isp_err_prefix(err, "template \"%s\"", spec->template_name) : 0;
+}
+
+/* The directories from the store down to the user's copy. */
+static int make_directories(struct isp_store *store, const struct isp_spec *spec,
+			    struct isp_error *err)
+{
+	cleanup_close int users_fd = -EBADF;
+	cleanup_close int parent_fd = open("/var/lib", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = parent_fd < 0 ? -errno : 0;
+
+	_Static_assert(sizeof(ISPAWN_STORE_DIR) == sizeof("/var/lib/ispawn"),
+		       "the store is made in /var/lib");
+	if (r == 0)
+		r = isp_path_make_dir(parent_fd, "ispawn", 0700, &store->store_fd);
+	if (r == 0)
+		r = isp_path_make_dir(store->store_fd, "users", 0700, &users_fd);
+	if (r == 0)
+		r = isp_path_make_dir(users_fd, spec->user, 0700, &store->user_fd);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
+				   "make \"" ISPAWN_STORE_DIR "/users/%s\", mode 0700, root's",
+				   spec->user);
+	return 0;
+}
+
+int isp_store_open(const struct isp_spec *spec, int64_t deadline_ms, int cancel_fd,
+		   struct isp_store *ret_store, struct isp_error *err)
+{
+	cleanup_store struct isp_store store = ISP_STORE_CLOSED;
+	char copy[sizeof(COPY_PREFIX) + ISP_NAME_MAX];
+	int r = open_template(spec, &store.template_fd, err);
+
+	if (r == 0)
+		r = make_directories(&store, spec, err);
+	if (r == 0)
+		r = lock_user(store.user_fd, deadline_ms, cancel_fd, err);
+	if (r == 0)
+		r = check_owner(store.user_fd, spec, err);
+	if (r == 0)
+		r = find_machine_id(&store, spec, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(copy, sizeof(copy), COPY_PREFIX "%s", spec->template_name);
+	r = isp_path_make_dir(store.user_fd, copy, 0700, &store.copy_fd);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
+				   "make \"" ISPAWN_STORE_DIR "/users/%s/%s\"", spec->user,
+				   copy);
+	*ret_store = store;
+	store = ISP_STORE_CLOSED;
+	return 0;
+}
+
+int isp_store_home(struct isp_store *store, const struct isp_spec *spec, int *ret_fd,
+		   struct isp_error *err)
+{
+	int fd = openat(store->user_fd, HOME, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
+
+	if (fd >= 0) {
+		*ret_fd = fd;
+		return 0;
+	}
+	/* What a crashed first login left was never given to anybody. */
+	r = errno == ENOENT ? isp_path_remove_tree(store->user_fd, HOME_NEW) : -errno;
+	if (r == 0 && mkdirat(store->user_fd, HOME_NEW, 0700) != 0)
+		r = -errno;
+	if (r == 0) {
+		fd = openat(store->user_fd, HOME_NEW, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = fd < 0 ? -errno : 0;
+	}
+	/* On disk the ids are the container's, and the user's own stands for itself. */
+	if (r == 0 && fchown(fd, spec->uid, spec->gid) != 0)
+		r = -errno;
+	if (r < 0) {
+		isp_fd_close(&fd);
+		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
+				   "make \"" ISPAWN_STORE_DIR "/users/%s/home\"", spec->user);
+	}
+	store->is_home_new = true;
+	*ret_fd = fd;
+	return 0;
+}
+
+int isp_store_commit(struct isp_store *store, struct isp_error *err)
+{
+	if (!store->is_home_new)
+		return 0;
+	if (renameat(store->user_fd, HOME_NEW, store->user_fd, HOME) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "keep the new home directory");
+	store->is_home_new = false;
+	return 0;
+}
+
+void isp_store_unlock(struct isp_store *store)
+{
+	if (store->user_fd >= 0)
+		(void)flock(store->user_fd, LOCK_UN); /* Ignored: closing unlocks as well */
+}
+
+void isp_store_close(struct isp_store *store)
+{
+	/* A home that was not committed is a failed login's: nothing half made stays. */
+	if (store->is_home_new)
+		isp_ignore(isp_path_remove_tree(store->user_fd, HOME_NEW)); /* the next login does */
+	store->is_home_new = false;
+	isp_fd_close(&store->template_fd);
+	isp_fd_close(&store->copy_fd);
+	isp_fd_close(&store->user_fd);
+	isp_fd_close(&store->store_fd);
+}
