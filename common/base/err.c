@@ -112,8 +112,9 @@ int isp_err_prefix(struct isp_error *err, const char *fmt, ...)
 	va_start(args, fmt);
 	used = vsnprintf(err->text, sizeof(err->text), fmt, args);
 	va_end(args);
-	if (used >= 0 && (size_t)used < sizeof(err->text))
-		(void)snprintf(err->text + used, sizeof(err->text) - (size_t)used, ": %s", inner);
+	if (used >= 0 && (size_t)used < sizeof(err->text) &&
+	    snprintf(err->text + used, sizeof(err->text) - (size_t)used, ": %s", inner) < 0)
+		err->text[used] = '\0'; /* cut is fine, half a text is not */
 	scrub(err->text);
 	return -err->code;
 }

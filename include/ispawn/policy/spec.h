@@ -18,15 +18,36 @@
 
 #include <sys/types.h>
 
-#define ISP_SPEC_VERSION 1
+#define ISP_SPEC_VERSION  1
 #define ISP_SPEC_SIZE_MAX (256 * 1024) /* bytes of an encoded spec */
-#define ISP_LIST_MAX 32		       /* binds, groups, variables, resolvers */
+#define ISP_LIST_MAX      32           /* binds, groups, variables, resolvers */
+#define ISP_SPEC_TEXT_MAX 1024         /* bytes of gecos, service, tty, rhost, group names */
+
+/* Ranges of the numbers, for the spec and the configuration alike. */
+#define ISP_MEMORY_MIN          (UINT64_C(16) << 20) /* a shell and its libraries, with room to fail */
+#define ISP_TMPFS_MIN           (UINT64_C(1) << 20)
+#define ISP_TMPFS_MAX           (UINT64_C(1) << 40) /* never unbounded: a tmpfs is the host's memory */
+#define ISP_PIDS_MIN            8                   /* init, a shell, a small pipeline */
+#define ISP_CPU_PERCENT_MAX     409600              /* 4096 cores */
+#define ISP_WEIGHT_MAX          10000
+#define ISP_SESSIONS_MAX        1024
+#define ISP_NOFILE_MIN          64
+#define ISP_NOFILE_MAX          1048576 /* fs.nr_open's default */
+#define ISP_TIMEOUT_MAX_S       (UINT64_C(366) * 86400)
+#define ISP_START_TIMEOUT_MAX_S 600
 
 enum isp_rootfs { ISP_ROOTFS_OVERLAY, ISP_ROOTFS_COPY, ISP_ROOTFS_EPHEMERAL, ISP_ROOTFS_READONLY };
 enum isp_home { ISP_HOME_PRIVATE, ISP_HOME_BIND, ISP_HOME_TMPFS };
 enum isp_privilege { ISP_PRIVILEGE_NONE, ISP_PRIVILEGE_SUDO, ISP_PRIVILEGE_ROOT };
 enum isp_network { ISP_NETWORK_NONE, ISP_NETWORK_HOST };
 enum isp_logout { ISP_LOGOUT_KILL, ISP_LOGOUT_LINGER };
+
+/* Their words in the spec and in ispawn.conf, in the order of the enums; NULL ends each. */
+extern const char *const isp_rootfs_words[];
+extern const char *const isp_home_words[];
+extern const char *const isp_privilege_words[];
+extern const char *const isp_network_words[];
+extern const char *const isp_logout_words[];
 
 /** struct isp_bind - one host path shown inside; both clean absolute paths, owned by the spec. */
 struct isp_bind {
@@ -43,13 +64,13 @@ struct isp_group {
 
 /** struct isp_limits - what bounds all logins of the user together */
 struct isp_limits {
-	uint64_t memory_bytes;	 /* UINT64_MAX: no limit */
-	uint64_t swap_bytes;	 /* beyond memory; UINT64_MAX: no limit */
-	uint64_t pids;		 /* tasks; UINT64_MAX: no limit */
-	uint64_t cpu_percent;	 /* of one core; 0: no limit */
-	uint64_t cpu_weight;	 /* 1..10000, 100 is the kernel's default */
-	uint64_t io_weight;	 /* 1..10000, 100 is the kernel's default */
-	uint64_t sessions;	 /* open at once */
+	uint64_t memory_bytes; /* UINT64_MAX: no limit */
+	uint64_t swap_bytes;   /* beyond memory; UINT64_MAX: no limit */
+	uint64_t pids;         /* tasks; UINT64_MAX: no limit */
+	uint64_t cpu_percent;  /* of one core; 0: no limit */
+	uint64_t cpu_weight;   /* 1..10000, 100 is the kernel's default */
+	uint64_t io_weight;    /* 1..10000, 100 is the kernel's default */
+	uint64_t sessions;     /* open at once */
 };
 
 /**
@@ -61,21 +82,23 @@ struct isp_spec {
 
 	/* the subject, resolved on the host */
 	char user[ISP_NAME_MAX + 1];
-	uid_t uid;		/* never 0, never (uid_t)-1 */
-	gid_t gid;		/* likewise */
-	char *group;		/* name of @gid */
-	char *gecos;		/* no ':' or newline */
+	uid_t uid;                   /* never 0, never (uid_t)-1 */
+	gid_t gid;                   /* likewise */
+	char *group;                 /* name of @gid */
+	char *gecos;                 /* no ':' or newline */
 	char *service, *tty, *rhost; /* for the log; any printable text */
-	struct isp_group groups[ISP_LIST_MAX]; /* supplementary groups kept: `groups` and member of */
+	struct isp_group
+		groups[ISP_LIST_MAX]; /* supplementary groups kept: `groups` and member of */
 	size_t group_count;
 
 	/* the place */
 	char template_name[ISP_NAME_MAX + 1]; /* ISPAWN_STORE_DIR/templates/NAME/rootfs */
 	enum isp_rootfs rootfs;
 	enum isp_home home;
-	char *home_path;	/* the passwd entry's home: where it stands inside */
-	char *shell;		/* path inside; "" = forwarding only; "?" is never used */
-	bool shell_is_fallback; /* @shell came from passwd: /bin/bash, then /bin/sh stand in for it */
+	char *home_path;        /* the passwd entry's home: where it stands inside */
+	char *shell;            /* path inside; "" = forwarding only; "?" is never used */
+	bool shell_is_fallback; /* @shell came from passwd: /bin/bash, then /bin/sh stand in for it
+				 */
 	char hostname[64 + 1];
 	char *dns[ISP_LIST_MAX]; /* numeric addresses */
 	size_t dns_count;
@@ -89,7 +112,7 @@ struct isp_spec {
 	uint64_t capabilities; /* bit per capability number: the bounding set for sudo and root */
 	enum isp_network network;
 	struct isp_limits limits;
-	uint64_t nofile;	/* RLIMIT_NOFILE */
+	uint64_t nofile;                 /* RLIMIT_NOFILE */
 	char *environment[ISP_LIST_MAX]; /* further variable names let through */
 	size_t environment_count;
 
@@ -121,5 +144,27 @@ ISP_MUST_CHECK int isp_spec_encode(const struct isp_spec *spec, char **ret_bytes
  */
 ISP_MUST_CHECK int isp_spec_decode(const char *bytes, size_t size, struct isp_spec *ret_spec,
 				   struct isp_error *err);
+
+/**
+ * isp_spec_home_is_usable() - may the home directory stand at @path inside?
+ * A clean path that shadows neither the system's own directories nor anything in /proc, /dev, ...
+ */
+bool isp_spec_home_is_usable(const char *path);
+
+/**
+ * isp_spec_bind_is_allowed() - may the host's @source be shown at @target inside?
+ * @ret_why: on false, the reason: a static string
+ * Both clean, without ':'.  Refused sources: the host's root, /proc, /sys, /dev, /run itself, and
+ * ispawn's own directories.  Refused targets: /, /proc, /sys, /dev, all below these three, and /run
+ * and /tmp themselves.
+ */
+bool isp_spec_bind_is_allowed(const char *source, const char *target, const char **ret_why);
+
+/** isp_spec_variable_is_allowed() - may the environment variable @name be let through?  Not the
+ * ones that ispawn sets itself, nor those that make programs load or run what they name. */
+bool isp_spec_variable_is_allowed(const char *name);
+
+/** isp_spec_address_is_valid() - a numeric IPv4 or IPv6 address. */
+bool isp_spec_address_is_valid(const char *text);
 
 #endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * spec_check.c - what may stand where inside; contract in ispawn/policy/spec.h
+ *
+ * The configuration asks these when it is read, and the supervisor asks them again when it reads a
+ * spec: the second time is what makes the spec a boundary.
+ */
+#include "ispawn/policy/spec.h"
+#include "ispawn/base/fd.h"
+#include "ispawn/base/path.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+/* Is @path one of @list, or below one of it? */
+static bool is_listed(const char *const *list, const char *path, bool or_below)
+{
+	for (; *list; list++) {
+		size_t size = strlen(*list);
+
+		if (strncmp(path, *list, size) == 0 &&
+		    (path[size] == '\0' || (or_below && path[size] == '/')))
+			return true;
+	}
+	return false;
+}
+
+bool isp_spec_home_is_usable(const char *path)
+{
+	static const char *const itself[] = {
+		"/",        "/home",      "/media",   "/mnt",       "/opt",     "/run",
+		"/srv",     "/tmp",       "/var",     "/var/cache", "/var/lib", "/var/log",
+		"/var/run", "/var/spool", "/var/tmp", NULL,
+	};
+	static const char *const with_all_below[] = {
+		"/proc", "/sys",   "/dev",   "/etc",    "/usr",  "/bin", "/sbin",
+		"/lib",  "/lib32", "/lib64", "/libx32", "/boot", NULL,
+	};
+
+	return isp_path_is_clean(path) && !is_listed(itself, path, false) &&
+	       !is_listed(with_all_below, path, true);
+}
+
+/* The kernel's own trees: nothing of theirs is shown inside but what ispawn mounts itself. */
+static const char *const kernel_trees[] = {"/proc", "/sys", "/dev", NULL};
+
+bool isp_spec_bind_is_allowed(const char *source, const char *target, const char **ret_why)
+{
+	static const char *const host_itself[] = {"/", "/run", "/var/run", NULL};
+	static const char *const own[] = {ISPAWN_STORE_DIR, ISPAWN_RUN_DIR, ISPAWN_SYSCONFDIR,
+					  "/var" ISPAWN_RUN_DIR, NULL};
+	static const char *const inside_itself[] = {"/", "/run", "/tmp", NULL};
+	const char *why = NULL;
+
+	if (!isp_path_is_clean(source) || strchr(source, ':'))
+		why = "the source is not a clean absolute path";
+	else if (!isp_path_is_clean(target) || strchr(target, ':'))
+		why = "the target is not a clean absolute path";
+	else if (is_listed(host_itself, source, false) || is_listed(kernel_trees, source, true))
+		why = "the host's /, /run, /proc, /sys and /dev are never shown inside";
+	else if (is_listed(own, source, true))
+		why = "ispawn's own directories are never shown inside";
+	else if (is_listed(inside_itself, target, false) || is_listed(kernel_trees, target, true))
+		why = "the target would hide /, /run, /tmp, or something in /proc, /sys or /dev";
+	if (why)
+		*ret_why = why;
+	return !why;
+}
+
+bool isp_spec_variable_is_allowed(const char *name)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+				      "0123456789";
+	static const char *const refused[] = {
+		"BASH_ENV", "ENV",     "HOME",      "IFS",      "LOCPATH",  "LOGNAME",
+		"MAIL",     "NLSPATH", "PATH",      "PERL5LIB", "PERL5OPT", "PYTHONPATH",
+		"RUBYOPT",  "SHELL",   "SHELLOPTS", "USER",     NULL,
+	};
+	size_t size = strlen(name);
+
+	/* Threat: a client that sets LD_PRELOAD, or a startup file, through AcceptEnv. */
+	if (size == 0 || size > ISP_NAME_MAX || strspn(name, letters) != size ||
+	    (name[0] >= '0' && name[0] <= '9'))
+		return false;
+	return strncmp(name, "LD_", 3) != 0 && strncmp(name, "ISPAWN_", 7) != 0 &&
+	       strncmp(name, "GLIBC_", 6) != 0 && strncmp(name, "MALLOC_", 7) != 0 &&
+	       strncmp(name, "GCONV_", 6) != 0 && !is_listed(refused, name, false);
+}
+
+bool isp_spec_address_is_valid(const char *text)
+{
+	struct in6_addr address;
+
+	return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+}
