@@ -22,8 +22,10 @@ uint64_t isp_caps_supervisor_rest(void);
 /**
  * isp_caps_apply() - make @mask the permitted and effective set, empty inheritable and ambient
  * @bounding: new bounding set; capabilities already missing there are fine
- * Works for the calling process (single-threaded).  Needs CAP_SETPCAP for the bounding set.
- * Return: 0; -EPERM or what capng_apply() or prctl said.
+ * Works for the calling process (single-threaded).  Needs CAP_SETPCAP when the bounding set shrinks.
+ * CAP_SYS_RESOURCE in @mask is taken when it is permitted and left out when it is not: machines
+ * that are containers themselves run without it.
+ * Return: 0; -EPERM another one of @mask is not permitted (named); what capng_apply() or prctl said.
  */
 ISP_MUST_CHECK int isp_caps_apply(uint64_t mask, uint64_t bounding, struct isp_error *err);
 
@@ -34,8 +36,9 @@ ISP_MUST_CHECK int isp_caps_lock_securebits(bool is_final_unprivileged, struct i
 
 /**
  * isp_caps_verify() - read all five sets back and compare
- * Return: 0 when permitted, effective and inheritable are exactly @mask, @mask and 0, ambient is
- * empty and bounding has no bit outside @bounding; -EPERM with the first difference named.
+ * Return: 0 when permitted, effective and inheritable are exactly @mask, @mask and 0 (both may lack
+ * CAP_SYS_RESOURCE), ambient is empty and bounding has no bit outside @bounding; -EPERM with the
+ * first difference named.
  */
 ISP_MUST_CHECK int isp_caps_verify(uint64_t mask, uint64_t bounding, struct isp_error *err);
 
