@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * start.c - from the application to the supervisor; contract in module.h
+ *
+ *   application -- clone, no exit signal --> middle child -- the same --> supervisor
+ *
+ * Who     middle child: copy of the application, host root; lives for two system calls.
+ *         supervisor-to-be: the same copy, until it execs.
+ * Why     the application must not own the supervisor.  Processes without exit signal raise no
+ *         SIGCHLD and are invisible to wait() without __WCLONE or __WALL (Kernel: wait(2)), so an
+ *         application that waits for any child, as login(1) does, never finds the middle child;
+ *         and when that ends, the supervisor belongs to PID 1.  An application that is a subreaper
+ *         (prctl(2)) inherits it all the same; nothing can be done about that.
+ * Rules   between clone and exec: the application may have threads, and their locks are copied as
+ *         they stood.  So no malloc, no stdio, nothing but system calls on what was prepared
+ *         before; lazy binding would lock too, but the module is linked with -z now.
+ * Errors  in there are told to the one who waits on the control socket, by the same message that a
+ *         supervisor would send.
+ */
+#include "module.h"
+#include "own_fd.h"
+
+#include "ispawn/base/path.h"
+#include "ispawn/base/sys.h"
+#include "ispawn/session/protocol.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+/* What the supervisor finds open.  The program's own descriptor is gone with the exec. */
+enum { CONTROL_SLOT = 3, SPEC_SLOT, APPLICATION_SLOT, PROGRAM_SLOT, FIRST_UNUSED_SLOT };
+_Static_assert(FIRST_UNUSED_SLOT <= ISP_MODULE_FIRST_FD, "no slot overwrites a source");
+
+/* What is prepared before the clone; descriptors numbered from ISP_MODULE_FIRST_FD. */
+struct launch {
+	int null_fd, control_fd, spec_fd, application_fd, program_fd;
+	struct isp_message failed;
+};
+
+static void launch_close(struct launch *launch)
+{
+	isp_fd_close(&launch->null_fd);
+	isp_fd_close(&launch->control_fd);
+	isp_fd_close(&launch->spec_fd);
+	isp_fd_close(&launch->application_fd);
+	isp_fd_close(&launch->program_fd);
+}
+
+#define cleanup_launch __attribute__((cleanup(launch_close)))
+
+/* --- before the clone --- */
+
+static int prepare_spec(const struct isp_spec *spec, struct launch *launch, struct isp_error *err)
+{
+	cleanup_close int fd = -EBADF;
+	cleanup_free char *bytes = NULL;
+	size_t size = 0;
+	int r = isp_spec_encode(spec, &bytes, &size, err);
+
+	if (r < 0)
+		return isp_err_prefix(err, "freeze the spec");
+	r = isp_fd_memfd("ispawn-spec", bytes, size, &fd);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_START, "put the spec into a sealed memfd");
+	return isp_module_own_fd(&fd, &launch->spec_fd, err);
+}
+
+static int prepare_program(struct launch *launch, struct isp_error *err)
+{
+	cleanup_close int fd = -EBADF;
+	int r = isp_path_open_trusted(ISPAWN_SUPERVISOR, O_PATH, ISP_STAGE_START, &fd, err);
+
+	return r < 0 ? r : isp_module_own_fd(&fd, &launch->program_fd, err);
+}
+
+static int prepare_application(struct launch *launch, struct isp_error *err)
+{
+	cleanup_close int null_fd = open("/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	cleanup_close int self_fd = isp_sys_pidfd_open(getpid(), 0);
+	int r;
+
+	if (null_fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "open \"/dev/null\"");
+	if (self_fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "open the application's pidfd");
+	r = isp_module_own_fd(&null_fd, &launch->null_fd, err);
+	return r < 0 ? r : isp_module_own_fd(&self_fd, &launch->application_fd, err);
+}
+
+static int prepare_control(struct launch *launch, int *ret_control_fd, struct isp_error *err)
+{
+	int ends[2] = {-EBADF, -EBADF};
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "make the control socket");
+	r = isp_module_own_fd(&ends[1], &launch->control_fd, err);
+	if (r == 0)
+		r = isp_module_own_fd(&ends[0], ret_control_fd, err);
+	isp_fd_close(&ends[0]);
+	isp_fd_close(&ends[1]);
+	return r;
+}
+
+/* --- between clone and exec --- */
+
+static _Noreturn void give_up(struct launch *launch, const char *step)
+{
+	launch->failed.type = ISP_MESSAGE_FAILED;
+	launch->failed.error.code = errno;
+	launch->failed.error.stage = ISP_STAGE_START;
+	strncpy(launch->failed.error.text, step, sizeof(launch->failed.error.text) - 1);
+	isp_ignore(isp_message_send(launch->control_fd, &launch->failed, NULL, 0, 0));
+	/* Ignored: a door that hears nothing sees end of file, and denies. */
+	_exit(125);
+}
+
+/* Kernel: an exec resets handlers, but what is ignored stays ignored: sshd ignores SIGPIPE. */
+static bool reset_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++) {
+		struct sigaction action;
+
+		if (sigaction(number, NULL, &action) != 0 || action.sa_handler != SIG_IGN)
+			continue; /* the C library's own two numbers are refused, and not ignored */
+		action = (struct sigaction){.sa_handler = SIG_DFL};
+		if (sigaction(number, &action, NULL) != 0)
+			return false;
+	}
+	sigemptyset(&none);
+	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+}
+
+static bool fill_slots(const struct launch *launch)
+{
+	return dup2(launch->null_fd, 0) == 0 && dup2(launch->null_fd, 1) == 1 &&
+	       dup2(launch->null_fd, 2) == 2 &&
+	       dup2(launch->control_fd, CONTROL_SLOT) == CONTROL_SLOT &&
+	       dup2(launch->spec_fd, SPEC_SLOT) == SPEC_SLOT &&
+	       dup2(launch->application_fd, APPLICATION_SLOT) == APPLICATION_SLOT &&
+	       dup3(launch->program_fd, PROGRAM_SLOT, O_CLOEXEC) == PROGRAM_SLOT;
+}
+
+static _Noreturn void become_supervisor(struct launch *launch)
+{
+	static char name[] = "ispawn-supervisor";
+	char *const argv[] = {name, NULL};
+	char *const environment[] = {NULL};
+
+	if (!fill_slots(launch))
+		give_up(launch, "give the supervisor its descriptors");
+	launch->control_fd = CONTROL_SLOT; /* the source is about to be closed */
+	if (isp_sys_close_range(FIRST_UNUSED_SLOT, UINT_MAX, 0) != 0)
+		give_up(launch, "close the application's descriptors for the supervisor");
+	if (setsid() < 0)
+		give_up(launch, "take the supervisor out of the application's session");
+	if (chdir("/") != 0)
+		give_up(launch, "change the supervisor's directory to \"/\"");
+	umask(022);
+	/* Order: last, so that no signal to the application's process group comes in between. */
+	if (!reset_signals())
+		give_up(launch, "reset the supervisor's signals");
+	(void)isp_sys_execveat_fd(PROGRAM_SLOT, argv, environment);
+	give_up(launch, "execute \"" ISPAWN_SUPERVISOR "\"");
+}
+
+static _Noreturn void middle_child(struct launch *launch)
+{
+	pid_t pid = isp_sys_clone_signal(0);
+
+	if (pid == 0)
+		become_supervisor(launch);
+	if (pid < 0)
+		give_up(launch, "clone the supervisor's process");
+	_exit(0);
+}
+
+/* --- around them --- */
+
+/* All signals are blocked until the child has reset them: a handler of the application's must not
+ * run in a process that the application does not know of. */
+static int spawn(struct launch *launch, struct isp_error *err)
+{
+	sigset_t all, before;
+	int failure;
+	pid_t pid;
+
+	sigfillset(&all);
+	failure = pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (failure != 0)
+		return isp_err_set(err, failure, ISP_STAGE_START, "block signals");
+	pid = isp_sys_clone_signal(0);
+	if (pid == 0)
+		middle_child(launch);
+	failure = errno;
+	/* Ignored: the mask is the one that the kernel handed out above. */
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (pid < 0)
+		return isp_err_set(err, failure, ISP_STAGE_START, "clone the middle child");
+	/* Ignored: ECHILD, when a thread of the application waits with __WALL and was faster.  The
+	 * status says nothing: success and failure both arrive on the control socket. */
+	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	return 0;
+}
+
+int isp_module_start(const struct isp_spec *spec, int *ret_control_fd, struct isp_error *err)
+{
+	cleanup_launch struct launch launch = {.null_fd = -EBADF,
+					       .control_fd = -EBADF,
+					       .spec_fd = -EBADF,
+					       .application_fd = -EBADF,
+					       .program_fd = -EBADF};
+	cleanup_close int control_fd = -EBADF;
+	int r = prepare_spec(spec, &launch, err);
+
+	if (r == 0)
+		r = prepare_program(&launch, err);
+	if (r == 0)
+		r = prepare_application(&launch, err);
+	if (r == 0)
+		r = prepare_control(&launch, &control_fd, err);
+	if (r == 0)
+		r = spawn(&launch, err);
+	if (r < 0)
+		return r;
+	*ret_control_fd = steal_fd(&control_fd);
+	return 0;
+}
