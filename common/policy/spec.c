@@ -9,19 +9,12 @@
  */
 #include "ispawn/policy/spec.h"
 #include "ispawn/base/fd.h"
-#include "ispawn/base/path.h"
 #include "ispawn/policy/capability.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-const char *const isp_rootfs_words[] = {"overlay", "copy", "ephemeral", "readonly", NULL};
-const char *const isp_home_words[] = {"private", "bind", "tmpfs", NULL};
-const char *const isp_privilege_words[] = {"none", "sudo", "root", NULL};
-const char *const isp_network_words[] = {"none", "host", NULL};
-const char *const isp_logout_words[] = {"kill", "linger", NULL};
 static const char *const bool_words[] = {"no", "yes", NULL};
 
 /* Words are written through these types; the table below names them by offset. */
@@ -49,47 +42,6 @@ struct field {
 	bool (*is_valid)(const char *text);
 	size_t count;
 };
-
-static bool is_printable(const char *text)
-{
-	size_t size = strlen(text);
-
-	for (size_t i = 0; i < size; i++)
-		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-			return false;
-	return size <= ISP_SPEC_TEXT_MAX;
-}
-
-/* What may stand between the colons of /etc/passwd. */
-static bool is_passwd_text(const char *text)
-{
-	return is_printable(text) && !strchr(text, ':');
-}
-
-/* What may stand first in a line of /etc/group; its own lists are separated by commas. */
-static bool is_group_name(const char *text)
-{
-	return text[0] && is_passwd_text(text) && !strchr(text, ',');
-}
-
-static bool is_shell(const char *text)
-{
-	return text[0] == '\0' ||
-	       (isp_path_is_clean(text) && text[1] != '\0' && !strchr(text, ':'));
-}
-
-static bool is_home(const char *text)
-{
-	return isp_spec_home_is_usable(text) && !strchr(text, ':');
-}
-
-static bool is_hostname(const char *text)
-{
-	size_t size = strlen(text);
-
-	return size >= 1 && size <= 63 && text[0] != '-' && text[size - 1] != '-' &&
-	       strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
-}
 
 #define AT(member) offsetof(struct isp_spec, member)
 #define NUMBER_IN(name, member, low, high)                                                         \
@@ -127,19 +79,19 @@ static const struct field fields[] = {
 	ARRAY_THAT("user", user, isp_name_is_safe),
 	AN_ID("uid", uid),
 	AN_ID("gid", gid),
-	TEXT_THAT("group", group, is_group_name),
-	TEXT_THAT("gecos", gecos, is_passwd_text),
-	TEXT_THAT("service", service, is_printable),
-	TEXT_THAT("tty", tty, is_printable),
-	TEXT_THAT("rhost", rhost, is_printable),
+	TEXT_THAT("group", group, isp_spec_group_name_is_valid),
+	TEXT_THAT("gecos", gecos, isp_spec_passwd_text_is_valid),
+	TEXT_THAT("service", service, isp_spec_text_is_printable),
+	TEXT_THAT("tty", tty, isp_spec_text_is_printable),
+	TEXT_THAT("rhost", rhost, isp_spec_text_is_printable),
 	LIST_OF("groups", LIST_GROUP, groups, group_count, NULL),
 	ARRAY_THAT("template", template_name, isp_name_is_safe),
 	ONE_OF("rootfs", rootfs, isp_rootfs_words),
 	ONE_OF("home", home, isp_home_words),
-	TEXT_THAT("home_path", home_path, is_home),
-	TEXT_THAT("shell", shell, is_shell),
+	TEXT_THAT("home_path", home_path, isp_spec_home_is_usable),
+	TEXT_THAT("shell", shell, isp_spec_shell_is_valid),
 	YES_NO("shell_is_fallback", shell_is_fallback),
-	ARRAY_THAT("hostname", hostname, is_hostname),
+	ARRAY_THAT("hostname", hostname, isp_spec_hostname_is_valid),
 	LIST_OF("dns", LIST_TEXT, dns, dns_count, isp_spec_address_is_valid),
 	LIST_OF("bind", LIST_BIND, binds, bind_count, NULL),
 	NUMBER_IN("tmp_size", tmp_size_bytes, ISP_TMPFS_MIN, ISP_TMPFS_MAX),
@@ -189,7 +141,7 @@ static const char *check_groups(const struct isp_spec *spec)
 {
 	for (size_t i = 0; i < spec->group_count; i++)
 		if (!is_id(spec->groups[i].gid) || !spec->groups[i].name ||
-		    !is_group_name(spec->groups[i].name))
+		    !isp_spec_group_name_is_valid(spec->groups[i].name))
 			return "not a group that can be kept";
 	return NULL;
 }

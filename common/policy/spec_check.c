@@ -12,6 +12,45 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+const char *const isp_rootfs_words[] = {"overlay", "copy", "ephemeral", "readonly", NULL};
+const char *const isp_home_words[] = {"private", "bind", "tmpfs", NULL};
+const char *const isp_privilege_words[] = {"none", "sudo", "root", NULL};
+const char *const isp_network_words[] = {"none", "host", NULL};
+const char *const isp_logout_words[] = {"kill", "linger", NULL};
+
+bool isp_spec_text_is_printable(const char *text)
+{
+	size_t size = strlen(text);
+
+	for (size_t i = 0; i < size; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			return false;
+	return size <= ISP_SPEC_TEXT_MAX;
+}
+
+bool isp_spec_passwd_text_is_valid(const char *text)
+{
+	return isp_spec_text_is_printable(text) && !strchr(text, ':');
+}
+
+bool isp_spec_group_name_is_valid(const char *text)
+{
+	return text[0] && isp_spec_passwd_text_is_valid(text) && !strchr(text, ',');
+}
+
+bool isp_spec_shell_is_valid(const char *text)
+{
+	return text[0] == '\0' || (isp_path_is_clean(text) && text[1] && !strchr(text, ':'));
+}
+
+bool isp_spec_hostname_is_valid(const char *text)
+{
+	size_t size = strlen(text);
+
+	return size >= 1 && size <= 63 && text[0] != '-' && text[size - 1] != '-' &&
+	       strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
+}
+
 /* Is @path one of @list, or below one of it? */
 static bool is_listed(const char *const *list, const char *path, bool or_below)
 {
@@ -37,7 +76,7 @@ bool isp_spec_home_is_usable(const char *path)
 		"/lib",  "/lib32", "/lib64", "/libx32", "/boot", NULL,
 	};
 
-	return isp_path_is_clean(path) && !is_listed(itself, path, false) &&
+	return isp_path_is_clean(path) && !strchr(path, ':') && !is_listed(itself, path, false) &&
 	       !is_listed(with_all_below, path, true);
 }
 

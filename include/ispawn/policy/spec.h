@@ -18,22 +18,22 @@
 
 #include <sys/types.h>
 
-#define ISP_SPEC_VERSION  1
+#define ISP_SPEC_VERSION 1
 #define ISP_SPEC_SIZE_MAX (256 * 1024) /* bytes of an encoded spec */
-#define ISP_LIST_MAX      32           /* binds, groups, variables, resolvers */
+#define ISP_LIST_MAX 32                /* binds, groups, variables, resolvers */
 #define ISP_SPEC_TEXT_MAX 1024         /* bytes of gecos, service, tty, rhost, group names */
 
 /* Ranges of the numbers, for the spec and the configuration alike. */
-#define ISP_MEMORY_MIN          (UINT64_C(16) << 20) /* a shell and its libraries, with room to fail */
-#define ISP_TMPFS_MIN           (UINT64_C(1) << 20)
-#define ISP_TMPFS_MAX           (UINT64_C(1) << 40) /* never unbounded: a tmpfs is the host's memory */
-#define ISP_PIDS_MIN            8                   /* init, a shell, a small pipeline */
-#define ISP_CPU_PERCENT_MAX     409600              /* 4096 cores */
-#define ISP_WEIGHT_MAX          10000
-#define ISP_SESSIONS_MAX        1024
-#define ISP_NOFILE_MIN          64
-#define ISP_NOFILE_MAX          1048576 /* fs.nr_open's default */
-#define ISP_TIMEOUT_MAX_S       (UINT64_C(366) * 86400)
+#define ISP_MEMORY_MIN (UINT64_C(16) << 20) /* a shell and its libraries, with room to fail */
+#define ISP_TMPFS_MIN (UINT64_C(1) << 20)
+#define ISP_TMPFS_MAX (UINT64_C(1) << 40) /* never unbounded: a tmpfs is the host's memory */
+#define ISP_PIDS_MIN 8                    /* init, a shell, a small pipeline */
+#define ISP_CPU_PERCENT_MAX 409600        /* 4096 cores */
+#define ISP_WEIGHT_MAX 10000
+#define ISP_SESSIONS_MAX 1024
+#define ISP_NOFILE_MIN 64
+#define ISP_NOFILE_MAX 1048576 /* fs.nr_open's default */
+#define ISP_TIMEOUT_MAX_S (UINT64_C(366) * 86400)
 #define ISP_START_TIMEOUT_MAX_S 600
 
 enum isp_rootfs { ISP_ROOTFS_OVERLAY, ISP_ROOTFS_COPY, ISP_ROOTFS_EPHEMERAL, ISP_ROOTFS_READONLY };
@@ -144,6 +144,23 @@ ISP_MUST_CHECK int isp_spec_encode(const struct isp_spec *spec, char **ret_bytes
  */
 ISP_MUST_CHECK int isp_spec_decode(const char *bytes, size_t size, struct isp_spec *ret_spec,
 				   struct isp_error *err);
+
+/** isp_spec_text_is_printable() - no control byte, at most ISP_SPEC_TEXT_MAX bytes; may be empty.
+ */
+bool isp_spec_text_is_printable(const char *text);
+
+/** isp_spec_passwd_text_is_valid() - printable, and may stand between the colons of a passwd line.
+ */
+bool isp_spec_passwd_text_is_valid(const char *text);
+
+/** isp_spec_group_name_is_valid() - not empty, printable, no ':' and no ',' (group's own list). */
+bool isp_spec_group_name_is_valid(const char *text);
+
+/** isp_spec_shell_is_valid() - "" for none, or a clean path without ':' that is not "/". */
+bool isp_spec_shell_is_valid(const char *text);
+
+/** isp_spec_hostname_is_valid() - one label: 1 to 63 of [a-z0-9-], no '-' at either end. */
+bool isp_spec_hostname_is_valid(const char *text);
 
 /**
  * isp_spec_home_is_usable() - may the home directory stand at @path inside?

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * subject.c - who is logging in; contract in ispawn/policy/subject.h
+ *
+ * Only the reentrant calls of the name service are used: the PAM application may be threaded, and
+ * the static buffers of the others may be in its use.  All buffers grow: an entry of LDAP with ten
+ * thousand members is an entry like any other.
+ */
+#include "ispawn/policy/subject.h"
+#include "ispawn/base/fd.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BUFFER_MIN 1024u
+#define BUFFER_MAX (16u << 20)
+#define GROUPS_MAX 65536 /* NGROUPS_MAX: the kernel keeps no more */
+
+void isp_subject_free(struct isp_subject *subject)
+{
+	free(subject->group);
+	free(subject->gecos);
+	free(subject->home);
+	free(subject->shell);
+	for (size_t i = 0; i < subject->group_count; i++)
+		free(subject->groups[i].name);
+	free(subject->groups);
+	free(subject->service);
+	free(subject->tty);
+	free(subject->rhost);
+	memset(subject, 0, sizeof(*subject));
+}
+
+bool isp_subject_is_exempt(const struct isp_subject *subject)
+{
+	if (subject->uid == 0)
+		return true;
+	if (subject->group && strcmp(subject->group, ISPAWN_EXEMPT_GROUP) == 0)
+		return true;
+	for (size_t i = 0; i < subject->group_count; i++)
+		if (strcmp(subject->groups[i].name, ISPAWN_EXEMPT_GROUP) == 0)
+			return true;
+	return false;
+}
+
+static int copy_text(const char *text, char **ret_text)
+{
+	char *copy = strdup(text ? text : "");
+
+	if (!copy)
+		return -ENOMEM;
+	*ret_text = copy;
+	return 0;
+}
+
+/* Doubles *@buffer. Return: 0; -ERANGE as large as it gets; -ENOMEM. */
+static int grow(char **buffer, size_t *size)
+{
+	size_t larger = *size ? *size * 2 : BUFFER_MIN;
+	char *moved;
+
+	if (larger > BUFFER_MAX)
+		return -ERANGE;
+	moved = realloc(*buffer, larger);
+	if (!moved)
+		return -ENOMEM;
+	*buffer = moved;
+	*size = larger;
+	return 0;
+}
+
+/* Takes what is needed from the user's passwd entry. Return: 0; -ENOENT; -EINVAL; -errno. */
+static int take_user(const char *user, struct isp_subject *subject)
+{
+	cleanup_free char *buffer = NULL;
+	struct passwd entry = {.pw_uid = (uid_t)-1};
+	struct passwd *found = NULL;
+	size_t size = 0;
+	int error = ERANGE;
+	int r;
+
+	while (error == ERANGE) {
+		r = grow(&buffer, &size);
+		if (r < 0)
+			return r;
+		do
+			error = getpwnam_r(user, &entry, buffer, size, &found);
+		while (error == EINTR);
+	}
+	if (!found)
+		return error == 0 ? -ENOENT : -error;
+	/* The name service's spelling, not the caller's: where case does not matter to it, ALICE
+	 * must meet the sections written for alice. */
+	if (!isp_name_is_safe(entry.pw_name))
+		return -EINVAL;
+	(void)snprintf(subject->user, sizeof(subject->user), "%s", entry.pw_name); /* fits */
+	subject->uid = entry.pw_uid;
+	subject->gid = entry.pw_gid;
+	r = copy_text(entry.pw_gecos, &subject->gecos);
+	if (r == 0)
+		r = copy_text(entry.pw_dir, &subject->home);
+	if (r == 0)
+		r = copy_text(entry.pw_shell, &subject->shell);
+	return r;
+}
+
+/* The name of @gid, or its number when it has none. @buffer serves all calls of one subject. */
+static int group_name(gid_t gid, char **buffer, size_t *size, char **ret_name)
+{
+	struct group entry = {.gr_gid = (gid_t)-1};
+	struct group *found = NULL;
+	char number[16];
+	int error = *size ? 0 : ERANGE;
+
+	do {
+		int r = error == ERANGE ? grow(buffer, size) : 0;
+
+		if (r < 0)
+			return r;
+		error = getgrgid_r(gid, &entry, *buffer, *size, &found);
+	} while (error == ERANGE || error == EINTR);
+	if (found)
+		return copy_text(entry.gr_name, ret_name);
+	/* ENOENT and its like: getgrnam(3) lists what libraries return for "no such group". */
+	if (error != 0 && error != ENOENT && error != ESRCH)
+		return -error;
+	(void)snprintf(number, sizeof(number), "%u", gid); /* fits */
+	return copy_text(number, ret_name);
+}
+
+/* All group ids of the user, the primary one included. */
+static int list_gids(const struct isp_subject *subject, gid_t **ret_gids, size_t *ret_count)
+{
+	cleanup_free gid_t *gids = NULL;
+	int room = 64;
+
+	for (;;) {
+		int count = room;
+		gid_t *moved = realloc(gids, (size_t)room * sizeof(*gids));
+
+		if (!moved)
+			return -ENOMEM;
+		gids = moved;
+		if (getgrouplist(subject->user, subject->gid, gids, &count) >= 0) {
+			*ret_count = (size_t)count;
+			*ret_gids = steal_pointer(&gids);
+			return 0;
+		}
+		if (room >= GROUPS_MAX)
+			return -E2BIG;
+		room *= 2;
+	}
+}
+
+static int take_groups(struct isp_subject *subject)
+{
+	cleanup_free gid_t *gids = NULL;
+	cleanup_free char *buffer = NULL;
+	size_t size = 0;
+	size_t count = 0;
+	int r;
+
+	/* Root is exempt whatever its groups are, and must get in when the directory is down. */
+	if (subject->uid == 0)
+		return copy_text("root", &subject->group);
+	r = group_name(subject->gid, &buffer, &size, &subject->group);
+	if (r == 0)
+		r = list_gids(subject, &gids, &count);
+	if (r < 0)
+		return r;
+	subject->groups = calloc(count + 1, sizeof(*subject->groups));
+	if (!subject->groups)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		struct isp_group *group = &subject->groups[subject->group_count];
+
+		if (gids[i] == subject->gid)
+			continue;
+		r = group_name(gids[i], &buffer, &size, &group->name);
+		if (r < 0)
+			return r;
+		group->gid = gids[i];
+		subject->group_count++;
+	}
+	return 0;
+}
+
+static int take_login(struct isp_subject *subject, const char *service, const char *tty,
+		      const char *rhost)
+{
+	int r = copy_text(service, &subject->service);
+
+	if (r == 0)
+		r = copy_text(tty, &subject->tty);
+	return r == 0 ? copy_text(rhost, &subject->rhost) : r;
+}
+
+int isp_subject_resolve(const char *user, const char *service, const char *tty, const char *rhost,
+			struct isp_subject *ret_subject, struct isp_error *err)
+{
+	cleanup_subject struct isp_subject subject = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+	const char *step = "name";
+	char shown[ISP_NAME_MAX * 2];
+	int r = isp_name_is_safe(user) ? 0 : -EINVAL;
+
+	if (r == 0) {
+		step = "passwd entry";
+		r = take_user(user, &subject);
+	}
+	if (r == 0) {
+		step = "groups";
+		r = take_groups(&subject);
+	}
+	if (r == 0)
+		r = take_login(&subject, service, tty, rhost);
+	if (r < 0) {
+		isp_escape(shown, sizeof(shown), user);
+		return isp_err_set(err, -r, ISP_STAGE_SUBJECT, "user \"%s\": %s", shown, step);
+	}
+	*ret_subject = subject;
+	memset(&subject, 0, sizeof(subject));
+	return 0;
+}
