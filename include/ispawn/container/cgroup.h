@@ -6,9 +6,10 @@
  * need.  Limits stand on USER, so that they bound all logins of the user together and a container
  * cannot raise them: it sees its own leaf, read-only.  SESSION holds the container's processes and
  * is where they are counted and killed.  Supervisors live in ROOT/ispawn/.supervisors, outside any
- * user's limit and outside the login's own cgroup.  v2 is taken where it has the controllers, else
- * the v1 hierarchies (legacy or hybrid): found by statfs magic under /sys/fs/cgroup, never by
- * parsing versions.  A limit that is asked for and cannot be applied is an error.
+ * user's limit and outside the login's own cgroup.  v2 is taken where it is what /sys/fs/cgroup is,
+ * else the v1 hierarchies below it (legacy or hybrid): found by statfs magic, never by parsing
+ * versions.  A limit that is asked for and cannot be applied is an error.  No cgroup below SESSION
+ * can exist: inside, the file system is read-only.  ROOT/ispawn stays, as an empty directory.
  */
 #ifndef ISPAWN_CONTAINER_CGROUP_H
 #define ISPAWN_CONTAINER_CGROUP_H
@@ -27,6 +28,7 @@ struct isp_cgroup {
 	const char *controller[ISP_CGROUP_HIERARCHIES_MAX]; /* v1 names; static strings */
 	char user[ISP_NAME_MAX + 1];
 	char session[ISP_SESSION_ID_SIZE];
+	uint64_t refused_before; /* forks already refused at USER when the leaf was made */
 };
 
 /** struct isp_usage - what a session has used; unknown values are 0 */
@@ -35,7 +37,7 @@ struct isp_usage {
 	uint64_t memory_bytes, memory_peak_bytes;
 	uint64_t tasks;
 	uint64_t oom_kills;	 /* in this session's leaf */
-	uint64_t pids_refusals;	 /* forks refused by the user's or the session's limit */
+	uint64_t pids_refusals;	 /* forks refused by the user's limit; read before isp_cgroup_kill() */
 };
 
 /**
@@ -43,14 +45,17 @@ struct isp_usage {
  * @ret: filled on success; isp_cgroup_close() releases the descriptors
  * Runs as: host root, before clone3().  Must: remove what it made when it fails.
  * Threat: a tenant that forks faster than we kill: limits precede the first task.
- * Return: 0; -ENOTSUP a limit this machine cannot apply (named); -errno of mkdirat, openat, write.
+ * Limits of an earlier login of the same user are replaced: the newest policy holds for all.
+ * Return: 0; -EINVAL names; -EEXIST the id is in use; -ENOTSUP a limit this machine cannot apply
+ * (named); -EBUSY ROOT itself holds processes; -errno of mkdirat, openat, write.
  */
 ISP_MUST_CHECK int isp_cgroup_create(const char *user, const char *session,
 				     const struct isp_limits *limits, struct isp_cgroup *ret,
 				     struct isp_error *err);
 
-/** isp_cgroup_open() - an existing leaf, for the sweep, list and kill. Return: 0; -ENOENT; -errno.
- * A leaf that exists in some hierarchies only is opened as far as it goes (-EBADF elsewhere). */
+/** isp_cgroup_open() - an existing leaf, for the sweep, list and kill. Return: 0; -EINVAL names;
+ * -ENOENT; -errno.  A leaf that exists in some hierarchies only is opened as far as it goes (-EBADF
+ * elsewhere). */
 ISP_MUST_CHECK int isp_cgroup_open(const char *user, const char *session, struct isp_cgroup *ret);
 
 /** isp_cgroup_clone_fd() - borrowed fd for CLONE_INTO_CGROUP on v2; -EBADF on v1. */
@@ -71,7 +76,8 @@ ISP_MUST_CHECK int isp_cgroup_leave_login(struct isp_error *err);
  */
 ISP_MUST_CHECK int isp_cgroup_kill(const struct isp_cgroup *cgroup, unsigned int timeout_ms);
 
-/** isp_cgroup_remove() - rmdir the leaf, and USER when it is the last. Return: 0; -EBUSY; -errno */
+/** isp_cgroup_remove() - rmdir the leaf, and USER when it is the last.  Waits up to 200 ms for the
+ * kernel to let go of tasks just killed.  Return: 0; -EBUSY processes are left; -errno of rmdir. */
 ISP_MUST_CHECK int isp_cgroup_remove(const struct isp_cgroup *cgroup);
 
 /** isp_cgroup_usage() - read the counters; what the kernel does not offer stays 0. */

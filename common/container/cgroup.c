@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * cgroup.c - finding the hierarchies, making and removing a session's leaf; contract in
+ * ispawn/container/cgroup.h
+ *
+ * Two supervisors of one user may make and remove USER at the same moment.  Nothing is locked:
+ * whoever makes a leaf makes USER and the leaf again and again until both exist, and from then on
+ * USER cannot go, since rmdir refuses a directory with children.  The limits are written after
+ * that, and before any task.
+ */
+#include "cgroup_internal.h"
+
+#include "ispawn/base/clock.h"
+#include "ispawn/base/fd.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#define ROOT "/sys/fs/cgroup"
+#define OURS "ispawn"
+#define SUPERVISORS ".supervisors" /* no user's name starts with a dot */
+#define MAKE_ATTEMPTS 100
+#define REMOVE_DEADLINE_MS 200
+#define REMOVE_PAUSE_MS 2
+#define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define DIRECTORY_MODE 0755
+
+/* Where v1 mounts what we limit and count by. */
+static const char *const v1_controllers[] = {"memory", "pids", "cpu", "cpuacct", "blkio"};
+_Static_assert(ISP_ARRAY_SIZE(v1_controllers) <= ISP_CGROUP_HIERARCHIES_MAX,
+	       "each v1 hierarchy has its place");
+
+/* Where else a login manager puts a login's processes: the supervisor leaves these too, or systemd
+ * counts it to the login's scope and kills it with that. */
+static const char *const login_hierarchies[] = {"systemd", "unified"};
+
+struct isp_cgroup isp_cgroup_empty(void)
+{
+	struct isp_cgroup cgroup = {.is_v2 = false};
+
+	for (size_t i = 0; i < ISP_CGROUP_HIERARCHIES_MAX; i++) {
+		cgroup.parent_fd[i] = -EBADF;
+		cgroup.user_fd[i] = -EBADF;
+		cgroup.session_fd[i] = -EBADF;
+	}
+	return cgroup;
+}
+
+void isp_cgroup_close(struct isp_cgroup *cgroup)
+{
+	for (size_t i = 0; i < ISP_CGROUP_HIERARCHIES_MAX; i++) {
+		isp_fd_close(&cgroup->parent_fd[i]);
+		isp_fd_close(&cgroup->user_fd[i]);
+		isp_fd_close(&cgroup->session_fd[i]);
+	}
+	cgroup->count = 0;
+}
+
+static bool is_cgroup(int fd, bool is_v2)
+{
+	struct statfs st;
+
+	return fstatfs(fd, &st) == 0 &&
+	       (unsigned long)st.f_type ==
+		       (unsigned long)(is_v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC);
+}
+
+/* Two names of one mount: hosts mount cpu and cpuacct together and link both names to it. */
+static bool is_known(const int *fds, size_t count, int fd)
+{
+	struct stat st, other;
+
+	if (fstat(fd, &st) != 0)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (fstat(fds[i], &other) == 0 && other.st_dev == st.st_dev &&
+		    other.st_ino == st.st_ino)
+			return true;
+	return false;
+}
+
+/* struct roots - the hierarchies' own roots; descriptors owned */
+struct roots {
+	bool is_v2;
+	size_t count;
+	int fd[ISP_CGROUP_HIERARCHIES_MAX];
+	const char *controller[ISP_CGROUP_HIERARCHIES_MAX];
+};
+
+static void close_roots(struct roots *roots)
+{
+	for (size_t i = 0; i < roots->count; i++)
+		isp_fd_close(&roots->fd[i]);
+}
+#define cleanup_roots __attribute__((cleanup(close_roots)))
+
+static int find_roots(struct roots *roots, struct isp_error *err)
+{
+	cleanup_close int top_fd = open(ROOT, DIRECTORY);
+
+	if (top_fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s", ROOT);
+	roots->is_v2 = is_cgroup(top_fd, true);
+	if (roots->is_v2) {
+		roots->controller[0] = "unified";
+		roots->fd[roots->count++] = steal_fd(&top_fd);
+		return 0;
+	}
+	for (size_t i = 0; i < ISP_ARRAY_SIZE(v1_controllers); i++) {
+		/* No O_NOFOLLOW: the names are links where a host mounts several together. */
+		cleanup_close int fd =
+			openat(top_fd, v1_controllers[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0 || !is_cgroup(fd, false) || is_known(roots->fd, roots->count, fd))
+			continue;
+		roots->controller[roots->count] = v1_controllers[i];
+		roots->fd[roots->count++] = steal_fd(&fd);
+	}
+	if (roots->count == 0)
+		return isp_err_set(err, ENOTSUP, ISP_STAGE_CGROUP,
+				   "no cgroup hierarchy is mounted at %s", ROOT);
+	return 0;
+}
+
+/* Return: 0 @name exists, made or found, and is open; -ENOENT the parent is gone; -ENOTDIR the name
+ * is a file of the kernel's; -errno. */
+static int make_and_open(int parent_fd, const char *name, int *ret_fd)
+{
+	for (int attempt = 0; attempt < MAKE_ATTEMPTS; attempt++) {
+		int fd;
+
+		if (mkdirat(parent_fd, name, DIRECTORY_MODE) != 0 && errno != EEXIST)
+			return -errno;
+		fd = openat(parent_fd, name, DIRECTORY);
+		if (fd >= 0) {
+			*ret_fd = fd;
+			return 0;
+		}
+		if (errno != ENOENT)
+			return -errno;
+	}
+	return -EAGAIN;
+}
+
+static int make_parent(const struct roots *roots, size_t i, struct isp_cgroup *cgroup,
+		       struct isp_error *err)
+{
+	int r = make_and_open(roots->fd[i], OURS, &cgroup->parent_fd[i]);
+
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_CGROUP,
+				   "make " OURS " in the %s cgroup hierarchy",
+				   roots->controller[i]);
+	return 0;
+}
+
+/* One attempt. Return: 0; -EAGAIN another supervisor removed USER meanwhile; -errno. */
+static int make_leaf_once(struct isp_cgroup *cgroup, size_t i, struct isp_error *err)
+{
+	cleanup_close int user_fd = -EBADF;
+	int r = make_and_open(cgroup->parent_fd[i], cgroup->user, &user_fd);
+
+	if (r == -ENOTDIR)
+		return isp_err_set(err, EEXIST, ISP_STAGE_CGROUP,
+				   "the user's name \"%s\" is that of a kernel file in a cgroup",
+				   cgroup->user);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_CGROUP, "make %s cgroup of user \"%s\"",
+				   cgroup->controller[i], cgroup->user);
+	if (mkdirat(user_fd, cgroup->session, DIRECTORY_MODE) != 0) {
+		/* Kernel: ENODEV and ENOENT, for a directory that is removed while open. */
+		if (errno == ENOENT || errno == ENODEV)
+			return -EAGAIN;
+		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "make %s cgroup \"%s\"",
+				   cgroup->controller[i], cgroup->session);
+	}
+	cgroup->user_fd[i] = steal_fd(&user_fd);
+	cgroup->session_fd[i] = openat(cgroup->user_fd[i], cgroup->session, DIRECTORY);
+	if (cgroup->session_fd[i] < 0)
+		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s cgroup \"%s\"",
+				   cgroup->controller[i], cgroup->session);
+	return 0;
+}
+
+static int make_leaf(struct isp_cgroup *cgroup, size_t i, struct isp_error *err)
+{
+	for (int attempt = 0; attempt < MAKE_ATTEMPTS; attempt++) {
+		int r = make_leaf_once(cgroup, i, err);
+
+		if (r != -EAGAIN || err->code != 0)
+			return r;
+	}
+	return isp_err_set(err, EAGAIN, ISP_STAGE_CGROUP,
+			   "%s cgroup of user \"%s\" is removed again and again",
+			   cgroup->controller[i], cgroup->user);
+}
+
+static int make_all(const struct roots *roots, const struct isp_limits *limits,
+		    struct isp_cgroup *cgroup, struct isp_error *err)
+{
+	int r = 0;
+
+	if (roots->is_v2)
+		r = isp_cgroup_enable(roots->fd[0], ROOT, limits, err);
+	for (size_t i = 0; i < roots->count && r == 0; i++)
+		r = make_parent(roots, i, cgroup, err);
+	if (r == 0 && roots->is_v2)
+		r = isp_cgroup_enable(cgroup->parent_fd[0], ROOT "/" OURS, limits, err);
+	for (size_t i = 0; i < roots->count && r == 0; i++)
+		r = make_leaf(cgroup, i, err);
+	/* Order: after the leaf, which keeps USER from being removed. */
+	if (r == 0 && roots->is_v2)
+		r = isp_cgroup_enable(cgroup->user_fd[0], "the user's cgroup", limits, err);
+	return r == 0 ? isp_cgroup_write_limits(cgroup, limits, err) : r;
+}
+
+static uint64_t refused_at_user(const struct isp_cgroup *cgroup)
+{
+	int dir_fd = isp_cgroup_find(cgroup->user_fd, cgroup->count, "pids.events");
+	uint64_t value = 0;
+
+	if (dir_fd >= 0)
+		isp_ignore(isp_cgroup_read_counter(dir_fd, "pids.events", "max", &value)); /* 0 */
+	return value;
+}
+
+static int name_cgroup(const char *user, const char *session, struct isp_cgroup *cgroup)
+{
+	if (!isp_name_is_safe(user) || !isp_session_id_is_valid(session))
+		return -EINVAL;
+	memcpy(cgroup->user, user, strlen(user) + 1);
+	memcpy(cgroup->session, session, strlen(session) + 1);
+	return 0;
+}
+
+int isp_cgroup_create(const char *user, const char *session, const struct isp_limits *limits,
+		      struct isp_cgroup *ret, struct isp_error *err)
+{
+	cleanup_roots struct roots roots = {.count = 0};
+	cleanup_cgroup struct isp_cgroup cgroup = isp_cgroup_empty();
+	int r = name_cgroup(user, session, &cgroup);
+
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_CGROUP,
+				   "the user's name or the session's id is not fit for a cgroup");
+	r = find_roots(&roots, err);
+	if (r < 0)
+		return r;
+	cgroup.is_v2 = roots.is_v2;
+	cgroup.count = roots.count;
+	memcpy(cgroup.controller, roots.controller, sizeof(cgroup.controller));
+	r = make_all(&roots, limits, &cgroup, err);
+	if (r < 0) {
+		isp_ignore(isp_cgroup_remove(&cgroup)); /* the first failure is the one to tell */
+		return r;
+	}
+	cgroup.refused_before = refused_at_user(&cgroup);
+	*ret = cgroup;
+	cgroup = isp_cgroup_empty();
+	return 0;
+}
+
+/* Return: 1 the leaf is there; 0 not; -errno. */
+static int open_leaf(int root_fd, struct isp_cgroup *cgroup, size_t i)
+{
+	struct {
+		int *fd;
+		const char *name;
+	} const way[] = {
+		{&cgroup->parent_fd[i], OURS},
+		{&cgroup->user_fd[i], cgroup->user},
+		{&cgroup->session_fd[i], cgroup->session},
+	};
+
+	for (size_t step = 0; step < ISP_ARRAY_SIZE(way); step++) {
+		int fd = openat(root_fd, way[step].name, DIRECTORY);
+
+		if (fd < 0)
+			return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+		*way[step].fd = root_fd = fd;
+	}
+	return 1;
+}
+
+int isp_cgroup_open(const char *user, const char *session, struct isp_cgroup *ret)
+{
+	cleanup_roots struct roots roots = {.count = 0};
+	cleanup_cgroup struct isp_cgroup cgroup = isp_cgroup_empty();
+	struct isp_error ignored = {.code = 0}; /* the caller goes by the number */
+	bool is_there = false;
+	int r = name_cgroup(user, session, &cgroup);
+
+	if (r < 0)
+		return r;
+	r = find_roots(&roots, &ignored);
+	if (r < 0)
+		return r;
+	cgroup.is_v2 = roots.is_v2;
+	cgroup.count = roots.count;
+	memcpy(cgroup.controller, roots.controller, sizeof(cgroup.controller));
+	for (size_t i = 0; i < roots.count; i++) {
+		r = open_leaf(roots.fd[i], &cgroup, i);
+		if (r < 0)
+			return r;
+		is_there = is_there || r > 0;
+	}
+	if (!is_there)
+		return -ENOENT;
+	*ret = cgroup;
+	cgroup = isp_cgroup_empty();
+	return 0;
+}
+
+int isp_cgroup_clone_fd(const struct isp_cgroup *cgroup)
+{
+	return cgroup->is_v2 ? cgroup->session_fd[0] : -EBADF;
+}
+
+int isp_cgroup_add(const struct isp_cgroup *cgroup, pid_t pid, struct isp_error *err)
+{
+	char text[16];
+
+	if (cgroup->is_v2)
+		return 0;
+	(void)snprintf(text, sizeof(text), "%d", pid); /* Ignored: any int fits */
+	for (size_t i = 0; i < cgroup->count; i++) {
+		int r = isp_fd_write_file(cgroup->session_fd[i], "cgroup.procs", text);
+
+		if (r < 0)
+			return isp_err_set(err, -r, ISP_STAGE_CGROUP,
+					   "move the container into its %s cgroup",
+					   cgroup->controller[i]);
+	}
+	return 0;
+}
+
+static int enter_supervisors(int root_fd, const char *hierarchy, struct isp_error *err)
+{
+	cleanup_close int ours_fd = -EBADF;
+	cleanup_close int supervisors_fd = -EBADF;
+	int r = make_and_open(root_fd, OURS, &ours_fd);
+
+	if (r == 0)
+		r = make_and_open(ours_fd, SUPERVISORS, &supervisors_fd);
+	if (r == 0)
+		r = isp_fd_write_file(supervisors_fd, "cgroup.procs", "0"); /* 0: the writer */
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_CGROUP,
+				   "move the supervisor to " OURS "/" SUPERVISORS
+				   " in the %s cgroup hierarchy",
+				   hierarchy);
+	return 0;
+}
+
+int isp_cgroup_leave_login(struct isp_error *err)
+{
+	cleanup_roots struct roots roots = {.count = 0};
+	cleanup_close int top_fd = -EBADF;
+	int r = find_roots(&roots, err);
+
+	for (size_t i = 0; i < roots.count && r == 0; i++)
+		r = enter_supervisors(roots.fd[i], roots.controller[i], err);
+	if (r < 0 || roots.is_v2)
+		return r;
+	top_fd = open(ROOT, DIRECTORY);
+	for (size_t i = 0; i < ISP_ARRAY_SIZE(login_hierarchies) && r == 0; i++) {
+		cleanup_close int fd = openat(top_fd, login_hierarchies[i], DIRECTORY);
+
+		if (fd >= 0 && (is_cgroup(fd, false) || is_cgroup(fd, true)))
+			r = enter_supervisors(fd, login_hierarchies[i], err);
+	}
+	return r;
+}
+
+static void pause_ms(long milliseconds)
+{
+	struct timespec pause = {.tv_nsec = milliseconds * 1000000};
+
+	(void)nanosleep(&pause, NULL); /* Ignored: EINTR; the caller looks at the clock */
+}
+
+/* Kernel: EBUSY for a moment after the last process was killed, until it is reaped. */
+static int remove_leaf(int user_fd, const char *session, int64_t deadline_ms)
+{
+	while (unlinkat(user_fd, session, AT_REMOVEDIR) != 0) {
+		if (errno == ENOENT)
+			return 0;
+		if (errno != EBUSY || isp_clock_left(deadline_ms) == 0)
+			return -errno;
+		pause_ms(REMOVE_PAUSE_MS);
+	}
+	return 0;
+}
+
+int isp_cgroup_remove(const struct isp_cgroup *cgroup)
+{
+	int64_t deadline_ms = isp_clock_ms() + REMOVE_DEADLINE_MS;
+	int first_failure = 0;
+
+	for (size_t i = 0; i < cgroup->count; i++) {
+		int r;
+
+		if (cgroup->user_fd[i] < 0)
+			continue;
+		r = remove_leaf(cgroup->user_fd[i], cgroup->session, deadline_ms);
+		if (r < 0 && first_failure == 0)
+			first_failure = r;
+		/* Ignored: EBUSY: the user's other sessions, now or in a moment; ENOENT: another
+		 * supervisor was first. */
+		(void)unlinkat(cgroup->parent_fd[i], cgroup->user, AT_REMOVEDIR);
+	}
+	return first_failure;
+}
