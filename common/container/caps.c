@@ -185,6 +185,17 @@ int isp_caps_apply(uint64_t mask, uint64_t bounding, struct isp_error *err)
 	return 0;
 }
 
+int isp_caps_drop_bounding(uint64_t keep, struct isp_error *err)
+{
+	for (unsigned int n = 0; n < MASK_BITS; n++)
+		if (is_bounding(n) > 0 && !(keep & ISP_CAP(n)) &&
+		    prctl(PR_CAPBSET_DROP, n, 0, 0, 0) != 0)
+			return isp_err_set(err, errno, ISP_STAGE_DROP,
+					   "take capability %s (%u) out of the bounding set",
+					   name_of(n), n);
+	return 0;
+}
+
 int isp_caps_lock_securebits(bool is_final_unprivileged, struct isp_error *err)
 {
 	unsigned long bits = SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |

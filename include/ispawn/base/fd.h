@@ -16,6 +16,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -40,9 +41,13 @@ static inline int steal_fd(int *fd)
 	return taken;
 }
 
+/* memcpy: the variable is a pointer to something else than void, which may not be read as one. */
 static inline void isp_free_pointer(void *pointer)
 {
-	free(*(void **)pointer);
+	void *memory;
+
+	memcpy(&memory, pointer, sizeof(memory));
+	free(memory);
 }
 
 static inline void isp_dir_close(DIR **dir)
@@ -53,9 +58,11 @@ static inline void isp_dir_close(DIR **dir)
 
 static inline void *isp_steal_pointer(void *pointer)
 {
-	void *taken = *(void **)pointer;
+	void *taken;
+	void *nothing = NULL;
 
-	*(void **)pointer = NULL;
+	memcpy(&taken, pointer, sizeof(taken));
+	memcpy(pointer, &nothing, sizeof(nothing));
 	return taken;
 }
 

@@ -29,6 +29,10 @@ uint64_t isp_caps_supervisor_rest(void);
  */
 ISP_MUST_CHECK int isp_caps_apply(uint64_t mask, uint64_t bounding, struct isp_error *err);
 
+/** isp_caps_drop_bounding() - take everything but @keep out of the bounding set.
+ * Needs CAP_SETPCAP.  Return: 0; -errno of prctl. */
+ISP_MUST_CHECK int isp_caps_drop_bounding(uint64_t keep, struct isp_error *err);
+
 /** isp_caps_lock_securebits() - NOROOT, NO_SETUID_FIXUP, KEEP_CAPS off, NO_CAP_AMBIENT_RAISE, each
  * locked when @is_final_unprivileged, for privilege none; for sudo and root only KEEP_CAPS off and
  * NO_CAP_AMBIENT_RAISE are locked, since setuid programs must still work. */

@@ -10,7 +10,7 @@
  * opens on an explicit message only: end of file is what a dead peer looks like, and means stop.
  *
  *   door ---- READY, FAILED, CLOSED <--> CLOSE ------------ supervisor
- *   builder - FAILED, BUILT (as init: UP) <--> GO --------- supervisor
+ *   builder - FAILED, as init UP <--> GO ------------------ supervisor
  *   shell --- STARTED, REFUSED, EXITED, NOTICE <--> OPEN, SIGNAL --- supervisor
  *   init ---- STARTED, REFUSED, EXITED, EMPTY <--> OPEN, SIGNAL, HANGUP, STOP --- supervisor
  *   control - STATUS, FAILED <--> KILL, SHARE ------------- supervisor (peer uid 0 only)
@@ -36,9 +36,11 @@ enum isp_message_type {
 	ISP_MESSAGE_CLOSED,  /* to door: everything is gone */
 
 	/* supervisor <-> builder, later init, on one socketpair */
-	ISP_MESSAGE_GO,	     /* to builder: maps are written; fds as struct isp_build_fds says */
-	ISP_MESSAGE_BUILT,   /* from builder: all steps proved, init is next; fds: [netns] */
-	ISP_MESSAGE_UP,	     /* from init: ready for tenants */
+	ISP_MESSAGE_GO,	     /* to builder: maps are written; fds: root, home unless tmpfs, sysfs
+			      * if network = host; @value: 1 when the home is new */
+	ISP_MESSAGE_UP,	     /* from init: all steps proved and init runs, ready for tenants.  The
+			      * parent-death signal was off for a moment when the ids changed: a
+			      * supervisor that died in it is found dead by this very message. */
 
 	/* shell -> supervisor -> init, and back; @tenant is chosen by the supervisor */
 	ISP_MESSAGE_OPEN,    /* start a tenant; fds: request memfd, then stdin, stdout, stderr that

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * builder.h - from the first instruction in the new namespaces to the exec of init
+ *
+ * Theory of operation: the supervisor clones the builder into all namespaces at once.  It starts as
+ * host root's shadow - every capability, but only over its own user namespace - and ends as init
+ * with the tenant's identity.  In between it takes the steps of one table (steps.c), each a
+ * function of one file, each checked; the first that fails is reported in words and ends the
+ * builder, and with it every namespace and mount it made.  What the host provides comes as
+ * descriptors; what is named by a path is looked up on the host's side before the pivot, or in the
+ * container's own tree after it, never across.
+ */
+#ifndef ISPAWN_CONTAINER_BUILDER_H
+#define ISPAWN_CONTAINER_BUILDER_H
+
+#include "ispawn/policy/spec.h"
+
+#include <limits.h>
+
+#define ISP_INIT_SOCKET_FD 3
+#define ISP_INIT_SPEC_FD 4
+
+/* The file systems the builder makes, in the order in which they are attached. */
+enum isp_filesystem {
+	ISP_FS_PROC,
+	ISP_FS_SYS,
+	ISP_FS_CGROUP,
+	ISP_FS_DEV,
+	ISP_FS_PTS,
+	ISP_FS_SHM,
+	ISP_FS_MQUEUE,
+	ISP_FS_TMP,
+	ISP_FS_RUN,
+	ISP_FS_HOME, /* home = tmpfs only */
+	ISP_FS_COUNT,
+};
+
+enum isp_device {
+	ISP_DEVICE_NULL,
+	ISP_DEVICE_ZERO,
+	ISP_DEVICE_FULL,
+	ISP_DEVICE_RANDOM,
+	ISP_DEVICE_URANDOM,
+	ISP_DEVICE_TTY,
+	ISP_DEVICE_COUNT,
+};
+
+/** struct isp_builder - what the steps work on; descriptors are the builder's, -EBADF when unused */
+struct isp_builder {
+	const struct isp_spec *spec;
+	const char *machine_id;
+	int supervisor_fd;		/* the socket; becomes init's */
+	int spec_fd, init_fd;		/* handed to init; its binary */
+	int root_fd, home_fd;		/* detached mounts, from the supervisor */
+	int bind_fds[ISP_LIST_MAX];	/* likewise, one per spec->binds */
+	bool is_home_new;		/* to be filled from /etc/skel */
+	int fs_fds[ISP_FS_COUNT];	/* detached mounts of the builder's own */
+	int device_fds[ISP_DEVICE_COUNT];
+	char *resolv;			/* text for /etc/resolv.conf; owned */
+	char shell[PATH_MAX];		/* the tenant's shell, found inside; "" = forwarding only */
+};
+
+/**
+ * isp_builder_run() - all steps, then exec of init; the last thing the builder does
+ * Runs as: the supervisor's clone3 child, all namespaces new, maps written, GO received.
+ * Return: only on failure: -errno, the record filled.
+ */
+ISP_MUST_CHECK int isp_builder_run(struct isp_builder *b, struct isp_error *err);
+
+/* mounts.c: file systems, the root, masks */
+ISP_MUST_CHECK int isp_mounts_make_private(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_mounts_make(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_mounts_pivot(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_mounts_attach(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_mounts_mask(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_mounts_seal_root(struct isp_builder *b, struct isp_error *err);
+/* devices.c: /dev */
+ISP_MUST_CHECK int isp_devices_take(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_devices_attach(struct isp_builder *b, struct isp_error *err);
+/* network.c */
+ISP_MUST_CHECK int isp_network_read_resolv(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_network_raise_loopback(struct isp_builder *b, struct isp_error *err);
+/* identity.c: the names of the place and of its user */
+ISP_MUST_CHECK int isp_identity_set_hostname(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_identity_write_files(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_identity_find_shell(struct isp_builder *b, struct isp_error *err);
+/* home.c */
+ISP_MUST_CHECK int isp_home_attach(struct isp_builder *b, struct isp_error *err);
+/* drop.c: giving up rights, and the proof */
+ISP_MUST_CHECK int isp_drop_become_container_root(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_drop_namespaces(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_drop_limits(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_drop_privileges(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_prove_drops(struct isp_builder *b, struct isp_error *err);
+
+/* tree.c: names inside the container, after the pivot */
+
+/** isp_tree_make_dirs() - mkdir -p of a clean absolute path, mode 0755. Return: 0; -errno. */
+ISP_MUST_CHECK int isp_tree_make_dirs(const char *path);
+/** isp_tree_make_target() - a mount point for @source_fd: a directory or an empty file. */
+ISP_MUST_CHECK int isp_tree_make_target(const char *path, int source_fd);
+/**
+ * isp_tree_write() - make @path a regular file with this text, unless it is one already
+ * The file is replaced by rename, so that whoever reads it sees the old or the new one whole.
+ * A symlink at @path is replaced, not followed.  Return: 0; -errno.
+ */
+ISP_MUST_CHECK int isp_tree_write(const char *path, const char *text, unsigned int mode);
+
+#endif
