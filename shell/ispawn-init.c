@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * ispawn-init - PID 1 of a container
+ *
+ * Runs as the tenant itself: same ids, no capability, no file of the host.  Whoever takes it over
+ * has gained nothing.  It is started by the builder with the arguments {"ispawn-init", SHELL}, the
+ * supervisor's socket on 3, the frozen spec on 4 and /dev/null on 0, 1 and 2; it links nothing, so
+ * that no file of the container is loaded into it.
+ *
+ * Theory of operation:
+ *   1. block signals, so that nothing happens between two instructions below
+ *   2. read the spec, say UP
+ *   3. until the supervisor closes its end: start tenants, pass signals on, reap, report
+ *   4. then kill everything and leave; the kernel ends the PID namespace with us
+ * The supervisor's death is covered three times: the builder's parent-death signal, the end of file
+ * on 3, and EPIPE on whatever we send.
+ *
+ * What it takes from the supervisor: OPEN, SIGNAL, HANGUP, STOP, in any order; anything else is a
+ * broken supervisor, and ends the container like a dead one.
+ */
+#include "ispawn-init.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define SUPERVISOR_FD 3
+#define SPEC_FD 4
+
+/* Order: the pollfds of the two fixed sources come first. */
+enum { POLL_SUPERVISOR, POLL_SIGNALS, POLL_STARTS };
+
+static const uint32_t accepted = 1u << ISP_MESSAGE_OPEN | 1u << ISP_MESSAGE_SIGNAL |
+				 1u << ISP_MESSAGE_HANGUP | 1u << ISP_MESSAGE_STOP;
+
+/* --- reports to the supervisor ---------------------------------------------------------------- */
+
+static int tell(struct init *init, struct isp_message *message, const int *fds, size_t fd_count)
+{
+	return isp_message_send(init->supervisor_fd, message, fds, fd_count, 0);
+}
+
+static int tell_refused(struct init *init, uint32_t tenant, int status, const struct isp_error *err)
+{
+	struct isp_message message = {.type = ISP_MESSAGE_REFUSED, .tenant = tenant};
+
+	message.value = status;
+	message.error = *err;
+	return tell(init, &message, NULL, 0);
+}
+
+/* The second descriptor names the device without opening it: for whoever records the login. */
+static int tell_started(struct init *init, const struct isp_tenant *tenant)
+{
+	struct isp_message message = {.type = ISP_MESSAGE_STARTED, .tenant = tenant->number};
+	cleanup_close int device_fd = -EBADF;
+	char path[] = "/proc/self/fd/0123456789";
+	int fds[2];
+
+	if (tenant->primary_fd < 0)
+		return tell(init, &message, NULL, 0);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", tenant->peer_fd);
+	device_fd = open(path, O_PATH | O_CLOEXEC);
+	fds[0] = tenant->primary_fd;
+	fds[1] = device_fd;
+	return tell(init, &message, fds, device_fd < 0 ? 1 : 2);
+}
+
+static int tell_exited(struct init *init, uint32_t tenant, int status)
+{
+	struct isp_message message = {.type = ISP_MESSAGE_EXITED, .tenant = tenant};
+
+	message.value = status;
+	return tell(init, &message, NULL, 0);
+}
+
+/* --- what happens to tenants ------------------------------------------------------------------ */
+
+static int exec_is_known(struct init *init, struct isp_tenant *tenant)
+{
+	struct isp_error err = {0};
+	int status = 0;
+
+	if (tenant_exec_result(init, tenant, &status, &err) == 0)
+		return tell_started(init, tenant);
+	tenant->is_refused = true;
+	isp_tenants_close_pty(tenant);
+	return tell_refused(init, tenant->number, status, &err);
+}
+
+/* Order: the pty is let go before EXITED, so that the shell outside finds the end of the output. */
+static int tenant_ended(struct init *init, struct isp_tenant *tenant, int status)
+{
+	uint32_t number = tenant->number;
+	bool is_refused;
+	int r = 0;
+
+	if (tenant->start_fd >= 0)
+		r = exec_is_known(init, tenant);
+	is_refused = tenant->is_refused;
+	isp_tenants_remove(tenant);
+	return r < 0 || is_refused ? r : tell_exited(init, number, status);
+}
+
+static int reap_all(struct init *init)
+{
+	for (;;) {
+		struct isp_tenant *tenant;
+		int status = 0, r;
+		pid_t pid = 0;
+
+		r = isp_reap(&pid, &status);
+		if (r == -ECHILD && !init->has_told) {
+			struct isp_message empty = {.type = ISP_MESSAGE_EMPTY};
+
+			init->has_told = true;
+			return tell(init, &empty, NULL, 0);
+		}
+		if (r <= 0)
+			return r == -ECHILD ? 0 : r;
+		tenant = isp_tenants_by_pid(&init->tenants, pid);
+		r = tenant ? tenant_ended(init, tenant, status) : 0;
+		if (r < 0)
+			return r;
+	}
+}
+
+/* With a terminal the job in the foreground, which a shell has put in a group of its own; without
+ * one the tenant's first group.  Kernel: TIOCGPGRP on a primary answers for the other side. */
+static void signal_tenant(const struct isp_tenant *tenant, int number)
+{
+	pid_t group = 0;
+
+	if (tenant->primary_fd < 0 || ioctl(tenant->primary_fd, TIOCGPGRP, &group) != 0 ||
+	    group <= 1)
+		group = tenant->pid;
+	/* ESRCH: it has not reached its setsid() yet, or its group is empty. */
+	if (kill(-group, number) != 0)
+		(void)kill(tenant->pid, number);
+}
+
+/* Letting go of the pty leaves the last word to the shell outside, which is gone: the kernel then
+ * hangs the terminal up itself.  SIGCONT, because a stopped job cannot die of SIGHUP. */
+static void hang_up(struct isp_tenant *tenant)
+{
+	signal_tenant(tenant, SIGHUP);
+	(void)kill(tenant->pid, SIGHUP);
+	signal_tenant(tenant, SIGCONT);
+	isp_tenants_close_pty(tenant);
+}
+
+static void stop_all(void)
+{
+	(void)kill(-1, SIGHUP);
+	(void)kill(-1, SIGTERM);
+	(void)kill(-1, SIGCONT);
+}
+
+/* --- the loop --------------------------------------------------------------------------------- */
+
+static int open_tenant(struct init *init, const struct isp_message *message, int *fds, size_t count)
+{
+	struct isp_error err = {0};
+	int status = STATUS_OURS;
+
+	if (tenant_start(init, message, fds, count, &status, &err) < 0)
+		return tell_refused(init, message->tenant, status, &err);
+	init->has_told = false;
+	return 0;
+}
+
+static int obey(struct init *init, const struct isp_message *message, int *fds, size_t fd_count)
+{
+	struct isp_tenant *tenant = isp_tenants_by_number(&init->tenants, message->tenant);
+
+	if (message->type == ISP_MESSAGE_OPEN)
+		return open_tenant(init, message, fds, fd_count);
+	if (message->type == ISP_MESSAGE_STOP)
+		stop_all();
+	/* No tenant: it has ended while the message was on its way. */
+	if (message->type == ISP_MESSAGE_HANGUP && tenant)
+		hang_up(tenant);
+	if (message->type == ISP_MESSAGE_SIGNAL && tenant && message->value > 0 &&
+	    message->value < NSIG)
+		signal_tenant(tenant, message->value);
+	return 0;
+}
+
+/* Return: 0 go on; -EPIPE the supervisor is gone; other -errno. */
+static int hear(struct init *init)
+{
+	struct isp_message message = {0};
+	int fds[ISP_FDS_MAX];
+	size_t fd_count = 0;
+	int r = isp_message_receive(init->supervisor_fd, accepted, &message, fds, &fd_count,
+				    MSG_DONTWAIT);
+
+	if (r == -EAGAIN)
+		return 0;
+	if (r <= 0)
+		return r < 0 ? r : -EPIPE;
+	r = obey(init, &message, fds, fd_count);
+	isp_message_close_fds(fds, fd_count);
+	return r;
+}
+
+static int take_signals(struct init *init)
+{
+	struct signalfd_siginfo ignored;
+
+	/* One SIGCHLD stands for any number of children: only waitpid knows. */
+	if (read(init->signal_fd, &ignored, sizeof(ignored)) < 0 && errno != EAGAIN)
+		return -errno;
+	return reap_all(init);
+}
+
+static nfds_t prepare(struct init *init, struct pollfd *polled, uint32_t *numbers)
+{
+	nfds_t count = POLL_STARTS;
+
+	polled[POLL_SUPERVISOR] = (struct pollfd){.fd = init->supervisor_fd, .events = POLLIN};
+	polled[POLL_SIGNALS] = (struct pollfd){.fd = init->signal_fd, .events = POLLIN};
+	for (size_t i = 0; i < ISP_TENANTS_MAX; i++) {
+		const struct isp_tenant *tenant = &init->tenants.entries[i];
+
+		if (tenant->number == 0 || tenant->start_fd < 0)
+			continue;
+		numbers[count] = tenant->number;
+		polled[count++] = (struct pollfd){.fd = tenant->start_fd, .events = POLLIN};
+	}
+	return count;
+}
+
+static int turn(struct init *init)
+{
+	struct pollfd polled[POLL_STARTS + ISP_TENANTS_MAX];
+	uint32_t numbers[POLL_STARTS + ISP_TENANTS_MAX] = {0};
+	nfds_t count = prepare(init, polled, numbers);
+	int r = 0;
+
+	if (poll(polled, count, -1) < 0)
+		return errno == EINTR ? 0 : -errno;
+	/* Order: starts before reaping and both before new orders, so that events are reported in
+	 * the order in which they came about. */
+	for (nfds_t i = POLL_STARTS; r == 0 && i < count; i++) {
+		struct isp_tenant *tenant = isp_tenants_by_number(&init->tenants, numbers[i]);
+
+		if (polled[i].revents && tenant)
+			r = exec_is_known(init, tenant);
+	}
+	if (r == 0 && polled[POLL_SIGNALS].revents)
+		r = take_signals(init);
+	if (r == 0 && polled[POLL_SUPERVISOR].revents)
+		r = hear(init);
+	return r;
+}
+
+static int read_spec(struct init *init)
+{
+	cleanup_close int spec_fd = SPEC_FD;
+	cleanup_free char *bytes = NULL;
+	struct isp_error err = {0};
+	size_t size = 0;
+	int r;
+
+	if (fcntl(spec_fd, F_SETFD, FD_CLOEXEC) != 0)
+		return -errno;
+	r = isp_fd_memfd_read(spec_fd, ISP_SPEC_SIZE_MAX, &bytes, &size);
+	return r < 0 ? r : isp_spec_decode(bytes, size, &init->spec, &err);
+}
+
+static int set_up(struct init *init)
+{
+	struct isp_message up = {.type = ISP_MESSAGE_UP};
+	sigset_t child;
+	int r;
+
+	if (fcntl(SUPERVISOR_FD, F_SETFD, FD_CLOEXEC) != 0)
+		return -errno;
+	/* Threat: a tenant that reads PID 1's memory or opens its descriptors.  The installed mode
+	 * (0711) has done this since the exec; this holds when it was installed otherwise. */
+	if (prctl(PR_SET_DUMPABLE, 0) != 0)
+		return -errno;
+	(void)sigemptyset(&child);
+	(void)sigaddset(&child, SIGCHLD);
+	init->signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (init->signal_fd < 0)
+		return -errno;
+	r = read_spec(init);
+	return r < 0 ? r : tell(init, &up, NULL, 0);
+}
+
+int main(int argc, char **argv)
+{
+	static struct init init = {.supervisor_fd = SUPERVISOR_FD, .has_told = true};
+	sigset_t all;
+	int r;
+
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	/* kill(-1) below would reach every process of whoever tries this by hand. */
+	if (getpid() != 1 || argc != 2)
+		return STATUS_OURS;
+	init.shell = argv[1];
+	r = set_up(&init);
+	while (r == 0)
+		r = turn(&init);
+	(void)kill(-1, SIGKILL);
+	return STATUS_OURS;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * ispawn-init.h - what the two parts of PID 1 share
+ *
+ * Theory of operation: ispawn-init.c is the loop that talks to the supervisor and reaps;
+ * ispawn-init-tenant.c turns an OPEN into a process, up to its exec.  Nothing waits: a tenant whose
+ * exec hangs (a dead file system under its home) must not keep the others from being reaped, so the
+ * outcome of an exec is an event of the loop like any other.
+ */
+#ifndef ISPAWN_SHELL_ISPAWN_INIT_H
+#define ISPAWN_SHELL_ISPAWN_INIT_H
+
+#include "ispawn/policy/spec.h"
+#include "ispawn/session/protocol.h"
+#include "ispawn/session/reap.h"
+
+/* Exit values for what never ran, as shells and env(1) use them. */
+#define STATUS_OURS 125 /* our own failure */
+#define STATUS_CANNOT_RUN 126
+#define STATUS_NOT_FOUND 127
+
+/**
+ * struct init - the whole state of PID 1
+ * @shell:    path of the tenants' shell inside; "" when the account is for forwarding only
+ * @has_told: EMPTY was sent since the last tenant was started
+ */
+struct init {
+	struct isp_spec spec;
+	const char *shell;
+	int supervisor_fd;
+	int signal_fd;
+	bool has_told;
+	struct isp_tenants tenants;
+};
+
+/**
+ * tenant_start() - start the tenant that @open asks for
+ * @fds: what came with OPEN; taken from as needed, the caller closes the rest
+ * @ret_status: on failure the exit value for REFUSED
+ * On success the tenant is in the table, its exec still to come: see tenant_exec_result().
+ * Return: 0; -errno with the record filled.
+ */
+ISP_MUST_CHECK int tenant_start(struct init *init, const struct isp_message *open, int *fds,
+				size_t fd_count, int *ret_status, struct isp_error *err);
+
+/**
+ * tenant_exec_result() - how the exec of a tenant went
+ * Reads and closes its start_fd, which must be readable or at end of file.
+ * Return: 0 it runs; else -errno of exec, with the record filled and *@ret_status set.
+ */
+ISP_MUST_CHECK int tenant_exec_result(const struct init *init, struct isp_tenant *tenant,
+				      int *ret_status, struct isp_error *err);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * ispawn-shell - the login shell that runs the user's shell inside the login's container
+ *
+ * Runs on the host, as the user, started by sshd, login or su under any name: in place of the
+ * user's shell (the PAM module's cover) or as the shell of the passwd entry.  It is not setuid and
+ * holds nothing that the user has not: all it does is to ask the session's supervisor for a program
+ * and to stand in for that program's terminal, signals and exit status.  It never runs a shell of
+ * the host, whatever fails; the one exception is root in a covered mount namespace, for whom the
+ * program under the cover is run as if there were no cover.
+ *
+ * Threat: who starts it chooses argv, the environment, descriptors, limits and signal state.
+ * Identity is getuid()'s answer.  Of the environment one variable is looked at, ISPAWN_SESSION, and
+ * it is an id, not a path: whose session it is, the socket's owner and mode decide.
+ */
+#include "ispawn-shell.h"
+
+#include "ispawn/base/path.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+_Static_assert(sizeof(ISPAWN_SESSIONS_DIR "/") + ISP_SESSION_ID_SIZE + sizeof("/" ISP_SOCKET_NAME) <
+		       sizeof(((struct sockaddr_un *)NULL)->sun_path),
+	       "every session's socket has a path that fits");
+
+void say(const struct shell *shell, const char *fmt, ...)
+{
+	char text[1024] = "ispawn: ";
+	size_t used = strlen(text);
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(text + used, sizeof(text) - used - 2, fmt, args);
+	va_end(args);
+	if (n < 0)
+		return;
+	used = strlen(text);
+	/* A raw terminal does not return the carriage itself. */
+	if (shell->terminal.fd >= 0)
+		text[used++] = '\r';
+	text[used++] = '\n';
+	if (isp_fd_write_all(STDERR_FILENO, text, used) < 0)
+		return; /* and there is nowhere else to say it */
+}
+
+/* --- who is asking ---------------------------------------------------------------------------- */
+
+static bool is_ourselves(const char *path)
+{
+	struct stat it, self;
+
+	return stat(path, &it) == 0 && stat("/proc/self/exe", &self) == 0 &&
+	       it.st_dev == self.st_dev && it.st_ino == self.st_ino;
+}
+
+/* Root is never confined.  In a namespace where the module has covered the user's shell, root's
+ * scripts (`#!/bin/sh` of a PAM service at logout) find us in its place and mean the original. */
+static int run_covered(const struct shell *shell, char **argv)
+{
+	if (!is_ourselves(ISPAWN_COVERED_SHELL))
+		(void)execv(ISPAWN_COVERED_SHELL, argv);
+	say(shell, "root is never confined, so this is no shell for root; give root another one "
+		   "(chsh, /etc/passwd)");
+	return STATUS_OURS;
+}
+
+static int find_session(struct shell *shell)
+{
+	const char *id = getenv(ISPAWN_SESSION_VARIABLE);
+
+	if (!id || !isp_session_id_is_valid(id)) {
+		say(shell, "no container was prepared for this login, so nothing is run. Please "
+			   "tell the administrator: the PAM service of this login needs the line "
+			   "\"session required pam_ispawn.so\" in /etc/pam.d/SERVICE, see "
+			   "pam_ispawn(8)");
+		return -ENOENT;
+	}
+	(void)snprintf(shell->session, sizeof(shell->session), "%s", id);
+	return 0;
+}
+
+/* Threat: a directory under /run that somebody else made.  The one who listens must be root. */
+static int check_peer(int connection_fd)
+{
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(connection_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+		return -errno;
+	return peer.uid == 0 ? 0 : -EPERM;
+}
+
+static int connect_session(struct shell *shell)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int r;
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s/%s", ISPAWN_SESSIONS_DIR,
+		       shell->session, ISP_SOCKET_NAME);
+	shell->connection_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	r = shell->connection_fd < 0 ? -errno : 0;
+	if (r == 0 &&
+	    connect(shell->connection_fd, (const struct sockaddr *)&address, sizeof(address)) != 0)
+		r = -errno;
+	if (r == 0)
+		r = check_peer(shell->connection_fd);
+	if (r < 0)
+		say(shell,
+		    "cannot reach the container of session %s: %s. Log in again, or tell "
+		    "the administrator this session id",
+		    shell->session, strerror(-r));
+	return r;
+}
+
+/* --- how it ends ------------------------------------------------------------------------------ */
+
+static bool is_deadly(int number)
+{
+	return number > 0 && number < NSIG && number != SIGSTOP && number != SIGTSTP &&
+	       number != SIGTTIN && number != SIGTTOU;
+}
+
+/* As the tenant died, so that sshd reports the signal (exit-signal) and su and login do too.
+ * Kernel: core(5): a limit of 0 does not keep a core from a pipe in core_pattern, which is a
+ * program of the host; a process that is not dumpable leaves none at all. */
+static int die_by(int number)
+{
+	static const struct rlimit none = {0, 0};
+	sigset_t set;
+
+	if (is_deadly(number)) {
+		(void)setrlimit(RLIMIT_CORE, &none);
+		(void)prctl(PR_SET_DUMPABLE, 0);
+		(void)signal(number, SIG_DFL);
+		(void)kill(getpid(), number);
+		(void)sigemptyset(&set);
+		(void)sigaddset(&set, number);
+		(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	}
+	/* Here for signals that do not end a process: init would have to be lying. */
+	return number > 0 && number < NSIG ? 128 + number : STATUS_OURS;
+}
+
+static int exit_as_tenant(const struct shell *shell, const struct ending *ending)
+{
+	char escaped[ISP_MESSAGE_TEXT_SIZE * 2];
+
+	if (ending->notice[0]) {
+		isp_escape(escaped, sizeof(escaped), ending->notice);
+		say(shell, "%s", escaped);
+	}
+	if (WIFEXITED(ending->value))
+		return WEXITSTATUS(ending->value);
+	return WIFSIGNALED(ending->value) ? die_by(WTERMSIG(ending->value)) : STATUS_OURS;
+}
+
+static int exit_refused(const struct shell *shell, const struct ending *ending)
+{
+	char escaped[ISP_ERROR_TEXT_SIZE * 2];
+
+	isp_escape(escaped, sizeof(escaped), ending->error.text);
+	say(shell, "session %s: %s: %s", shell->session, escaped, strerror(ending->error.code));
+	return ending->value >= STATUS_OURS && ending->value <= 127 ? ending->value : STATUS_OURS;
+}
+
+static int finish(struct shell *shell, const struct ending *ending)
+{
+	terminal_restore(&shell->terminal);
+	switch (ending->outcome) {
+	case OUTCOME_EXITED:
+		return exit_as_tenant(shell, ending);
+	case OUTCOME_REFUSED:
+		return exit_refused(shell, ending);
+	case OUTCOME_HANGUP:
+		return die_by(SIGHUP);
+	case OUTCOME_LOST:
+		break;
+	}
+	say(shell, "the container of session %s has ended", shell->session);
+	return STATUS_OURS;
+}
+
+/* --- start ------------------------------------------------------------------------------------ */
+
+static int open_signals(struct shell *shell)
+{
+	sigset_t set;
+
+	/* A signal that was ignored when we were started (nohup) stays so: it never gets here. */
+	relay_signals(&set);
+	if (sigprocmask(SIG_SETMASK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return -errno;
+	shell->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return shell->signal_fd < 0 ? -errno : 0;
+}
+
+static int run(struct shell *shell, int argc, char **argv,
+	       const bool is_closed[ISP_REQUEST_STREAMS])
+{
+	static struct ending ending;
+	struct isp_error err = {0};
+	int r = open_signals(shell);
+
+	if (r < 0)
+		(void)isp_err_set(&err, -r, ISP_STAGE_TENANT, "signalfd");
+	else
+		r = streams_plan(shell, is_closed, &err);
+	if (r == 0)
+		r = streams_ask(shell, argc, argv, &err);
+	if (r < 0) {
+		ending.error = err;
+		ending.outcome = OUTCOME_REFUSED;
+		ending.value = STATUS_OURS;
+	} else {
+		relay_run(shell, &ending);
+	}
+	return finish(shell, &ending);
+}
+
+int main(int argc, char **argv)
+{
+	static struct shell shell = {.connection_fd = -EBADF,
+				     .signal_fd = -EBADF,
+				     .primary_fd = -EBADF,
+				     .terminal = {.fd = -EBADF}};
+	bool is_closed[ISP_REQUEST_STREAMS];
+
+	/* Threat: another process of the user that traces us or opens our descriptors. */
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	if (streams_hold(is_closed) < 0)
+		return STATUS_OURS;
+	if (getuid() != geteuid() || getgid() != getegid()) {
+		say(&shell, "ispawn-shell must not be setuid or setgid; it has no use for it");
+		return STATUS_OURS;
+	}
+	if (getuid() == 0)
+		return run_covered(&shell, argv);
+	if (find_session(&shell) < 0 || connect_session(&shell) < 0)
+		return STATUS_OURS;
+	return run(&shell, argc, argv, is_closed);
+}
