@@ -247,7 +247,8 @@ static bool has_word(const struct isp_words *list, const char *word)
 
 static int add_word(struct isp_words *list, const char *text, size_t size, struct isp_error *err)
 {
-	cleanup_free char *word = NULL;
+	char *word;
+	int r;
 
 	if (list->count == ISP_LIST_MAX)
 		return isp_err_set(err, EINVAL, ISP_STAGE_CONFIG, "more than %d words",
@@ -255,9 +256,12 @@ static int add_word(struct isp_words *list, const char *text, size_t size, struc
 	word = strndup(text, size);
 	if (!word)
 		return isp_err_set(err, ENOMEM, ISP_STAGE_CONFIG, "list");
-	if (has_word(list, word))
-		return refuse(err, word, "stands twice", NULL);
-	list->words[list->count++] = steal_pointer(&word);
+	if (has_word(list, word)) {
+		r = refuse(err, word, "stands twice", NULL);
+		free(word);
+		return r;
+	}
+	list->words[list->count++] = word;
 	return 0;
 }
 

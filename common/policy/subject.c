@@ -55,38 +55,49 @@ static int copy_text(const char *text, char **ret_text)
 	return 0;
 }
 
-/* Doubles *@buffer. Return: 0; -ERANGE as large as it gets; -ENOMEM. */
-static int grow(char **buffer, size_t *size)
+/* Where the name service writes an entry. */
+struct buffer {
+	char *bytes;
+	size_t size;
+};
+
+static void free_buffer(struct buffer *buffer)
 {
-	size_t larger = *size ? *size * 2 : BUFFER_MIN;
-	char *moved;
+	free(buffer->bytes);
+}
+#define cleanup_buffer __attribute__((cleanup(free_buffer)))
+
+/* Doubles the buffer, without what was in it. Return: 0; -ERANGE as large as it gets; -ENOMEM. */
+static int grow(struct buffer *buffer)
+{
+	size_t larger = buffer->size ? buffer->size * 2 : BUFFER_MIN;
 
 	if (larger > BUFFER_MAX)
 		return -ERANGE;
-	moved = realloc(*buffer, larger);
-	if (!moved)
+	free(buffer->bytes);
+	buffer->size = 0;
+	buffer->bytes = malloc(larger);
+	if (!buffer->bytes)
 		return -ENOMEM;
-	*buffer = moved;
-	*size = larger;
+	buffer->size = larger;
 	return 0;
 }
 
 /* Takes what is needed from the user's passwd entry. Return: 0; -ENOENT; -EINVAL; -errno. */
 static int take_user(const char *user, struct isp_subject *subject)
 {
-	cleanup_free char *buffer = NULL;
+	cleanup_buffer struct buffer buffer = {.bytes = NULL};
 	struct passwd entry = {.pw_uid = (uid_t)-1};
 	struct passwd *found = NULL;
-	size_t size = 0;
 	int error = ERANGE;
 	int r;
 
 	while (error == ERANGE) {
-		r = grow(&buffer, &size);
+		r = grow(&buffer);
 		if (r < 0)
 			return r;
 		do
-			error = getpwnam_r(user, &entry, buffer, size, &found);
+			error = getpwnam_r(user, &entry, buffer.bytes, buffer.size, &found);
 		while (error == EINTR);
 	}
 	if (!found)
@@ -107,19 +118,19 @@ static int take_user(const char *user, struct isp_subject *subject)
 }
 
 /* The name of @gid, or its number when it has none. @buffer serves all calls of one subject. */
-static int group_name(gid_t gid, char **buffer, size_t *size, char **ret_name)
+static int group_name(gid_t gid, struct buffer *buffer, char **ret_name)
 {
 	struct group entry = {.gr_gid = (gid_t)-1};
 	struct group *found = NULL;
 	char number[16];
-	int error = *size ? 0 : ERANGE;
+	int error = buffer->size ? 0 : ERANGE;
 
 	do {
-		int r = error == ERANGE ? grow(buffer, size) : 0;
+		int r = error == ERANGE ? grow(buffer) : 0;
 
 		if (r < 0)
 			return r;
-		error = getgrgid_r(gid, &entry, *buffer, *size, &found);
+		error = getgrgid_r(gid, &entry, buffer->bytes, buffer->size, &found);
 	} while (error == ERANGE || error == EINTR);
 	if (found)
 		return copy_text(entry.gr_name, ret_name);
@@ -130,61 +141,58 @@ static int group_name(gid_t gid, char **buffer, size_t *size, char **ret_name)
 	return copy_text(number, ret_name);
 }
 
-/* All group ids of the user, the primary one included. */
-static int list_gids(const struct isp_subject *subject, gid_t **ret_gids, size_t *ret_count)
+/* All group ids of the user, the primary one included; the caller frees them. */
+static gid_t *list_gids(const struct isp_subject *subject, int *ret_count)
 {
-	cleanup_free gid_t *gids = NULL;
-	int room = 64;
+	for (int room = 64; room <= GROUPS_MAX; room *= 2) {
+		gid_t *gids = calloc((size_t)room, sizeof(*gids));
 
-	for (;;) {
-		int count = room;
-		gid_t *moved = realloc(gids, (size_t)room * sizeof(*gids));
-
-		if (!moved)
-			return -ENOMEM;
-		gids = moved;
-		if (getgrouplist(subject->user, subject->gid, gids, &count) >= 0) {
-			*ret_count = (size_t)count;
-			*ret_gids = steal_pointer(&gids);
-			return 0;
-		}
-		if (room >= GROUPS_MAX)
-			return -E2BIG;
-		room *= 2;
+		*ret_count = room;
+		if (!gids || getgrouplist(subject->user, subject->gid, gids, ret_count) >= 0)
+			return gids;
+		free(gids);
+		errno = E2BIG;
 	}
+	return NULL;
 }
 
-static int take_groups(struct isp_subject *subject)
+static int name_groups(struct isp_subject *subject, const gid_t *gids, size_t count)
 {
-	cleanup_free gid_t *gids = NULL;
-	cleanup_free char *buffer = NULL;
-	size_t size = 0;
-	size_t count = 0;
-	int r;
+	cleanup_buffer struct buffer buffer = {.bytes = NULL};
 
-	/* Root is exempt whatever its groups are, and must get in when the directory is down. */
-	if (subject->uid == 0)
-		return copy_text("root", &subject->group);
-	r = group_name(subject->gid, &buffer, &size, &subject->group);
-	if (r == 0)
-		r = list_gids(subject, &gids, &count);
-	if (r < 0)
-		return r;
 	subject->groups = calloc(count + 1, sizeof(*subject->groups));
 	if (!subject->groups)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		struct isp_group *group = &subject->groups[subject->group_count];
+		int r;
 
 		if (gids[i] == subject->gid)
 			continue;
-		r = group_name(gids[i], &buffer, &size, &group->name);
+		r = group_name(gids[i], &buffer, &group->name);
 		if (r < 0)
 			return r;
 		group->gid = gids[i];
 		subject->group_count++;
 	}
 	return 0;
+}
+
+static int take_groups(struct isp_subject *subject)
+{
+	cleanup_free gid_t *gids = NULL;
+	cleanup_buffer struct buffer buffer = {.bytes = NULL};
+	int count = 0;
+	int r;
+
+	/* Root is exempt whatever its groups are, and must get in when the directory is down. */
+	if (subject->uid == 0)
+		return copy_text("root", &subject->group);
+	r = group_name(subject->gid, &buffer, &subject->group);
+	if (r < 0)
+		return r;
+	gids = list_gids(subject, &count);
+	return gids ? name_groups(subject, gids, (size_t)count) : -errno;
 }
 
 static int take_login(struct isp_subject *subject, const char *service, const char *tty,
@@ -200,26 +208,23 @@ static int take_login(struct isp_subject *subject, const char *service, const ch
 int isp_subject_resolve(const char *user, const char *service, const char *tty, const char *rhost,
 			struct isp_subject *ret_subject, struct isp_error *err)
 {
-	cleanup_subject struct isp_subject subject = {.uid = (uid_t)-1, .gid = (gid_t)-1};
 	const char *step = "name";
 	char shown[ISP_NAME_MAX * 2];
 	int r = isp_name_is_safe(user) ? 0 : -EINVAL;
 
 	if (r == 0) {
 		step = "passwd entry";
-		r = take_user(user, &subject);
+		r = take_user(user, ret_subject);
 	}
 	if (r == 0) {
 		step = "groups";
-		r = take_groups(&subject);
+		r = take_groups(ret_subject);
 	}
 	if (r == 0)
-		r = take_login(&subject, service, tty, rhost);
-	if (r < 0) {
-		isp_escape(shown, sizeof(shown), user);
-		return isp_err_set(err, -r, ISP_STAGE_SUBJECT, "user \"%s\": %s", shown, step);
-	}
-	*ret_subject = subject;
-	memset(&subject, 0, sizeof(subject));
-	return 0;
+		r = take_login(ret_subject, service, tty, rhost);
+	if (r == 0)
+		return 0;
+	isp_subject_free(ret_subject);
+	isp_escape(shown, sizeof(shown), user);
+	return isp_err_set(err, -r, ISP_STAGE_SUBJECT, "user \"%s\": %s", shown, step);
 }

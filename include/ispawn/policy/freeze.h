@@ -11,14 +11,7 @@
 #ifndef ISPAWN_POLICY_FREEZE_H
 #define ISPAWN_POLICY_FREEZE_H
 
-#include "ispawn/policy/spec.h"
-#include "ispawn/policy/subject.h"
-
-enum isp_verdict {
-	ISP_VERDICT_DENY,   /* 0, so that forgetting to set a verdict denies */
-	ISP_VERDICT_IGNORE, /* not a confined user: ispawn has no say */
-	ISP_VERDICT_CONFINE,
-};
+#include "ispawn/policy/decide.h"
 
 /**
  * isp_policy_freeze() - decide for one subject
@@ -31,5 +24,19 @@ enum isp_verdict {
 ISP_MUST_CHECK int isp_policy_freeze(const char *config_path, const struct isp_subject *subject,
 				     enum isp_verdict *ret_verdict, struct isp_spec *ret_spec,
 				     struct isp_error *err);
+
+/**
+ * isp_policy_freeze_spec() - the pure half: a decision to confine becomes a spec
+ * @hostname: of this machine, as gethostname(2) gives it
+ * @resolvers: lines of the host's resolv.conf, used when the policy names no resolver and the
+ *             container shares the host's network; "" = none
+ * @ret_spec: zeroed by the caller
+ * Return: 0; -EPERM uid or gid 0 or -1; -E2BIG more groups kept than fit; -ENOMEM; -errno of
+ * getrandom for the session id.
+ */
+ISP_MUST_CHECK int isp_policy_freeze_spec(const struct isp_settings *settings,
+					  const struct isp_subject *subject, const char *hostname,
+					  const char *resolvers, struct isp_spec *ret_spec,
+					  struct isp_error *err);
 
 #endif

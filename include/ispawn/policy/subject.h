@@ -32,7 +32,9 @@ void isp_subject_free(struct isp_subject *subject);
 
 /**
  * isp_subject_resolve() - look @user up on the host
+ * @user: may be spelt in a way that only the name service takes for the same; its spelling is kept
  * @service, @tty, @rhost: as PAM gives them; NULL is taken as ""
+ * @ret_subject: zeroed by the caller; on failure left zeroed
  * Return: 0; -ENOENT no such user; -EINVAL a name that is not safe in paths; -errno of the lookup.
  */
 ISP_MUST_CHECK int isp_subject_resolve(const char *user, const char *service, const char *tty,
