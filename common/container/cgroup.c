@@ -402,15 +402,14 @@ int isp_cgroup_remove(const struct isp_cgroup *cgroup)
 	int first_failure = 0;
 
 	for (size_t i = 0; i < cgroup->count; i++) {
-		int r;
+		int r = 0;
 
-		if (cgroup->user_fd[i] < 0)
-			continue;
-		r = remove_leaf(cgroup->user_fd[i], cgroup->session, deadline_ms);
+		if (cgroup->user_fd[i] >= 0)
+			r = remove_leaf(cgroup->user_fd[i], cgroup->session, deadline_ms);
 		if (r < 0 && first_failure == 0)
 			first_failure = r;
 		/* Ignored: EBUSY: the user's other sessions, now or in a moment; ENOENT: another
-		 * supervisor was first. */
+		 * supervisor was first; EBADF: never made. */
 		(void)unlinkat(cgroup->parent_fd[i], cgroup->user, AT_REMOVEDIR);
 	}
 	return first_failure;
