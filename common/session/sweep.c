@@ -97,15 +97,24 @@ void isp_listed_free(struct isp_listed *listed)
 	isp_spec_free(&listed->spec);
 }
 
+static pid_t read_pid(int dir_fd)
+{
+	cleanup_free char *text = NULL;
+	uint64_t number = 0;
+
+	if (isp_fd_read_file(dir_fd, "pid", 16, &text) < 0)
+		return 0;
+	text[strcspn(text, "\n")] = '\0';
+	return isp_parse_u64(text, 1, INT32_MAX, &number) == 0 ? (pid_t)number : 0;
+}
+
 static int read_listed(int sessions_fd, const char *id, struct isp_listed *ret)
 {
 	cleanup_close int fd =
 		openat(sessions_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	cleanup_close int spec_fd = -EBADF;
 	cleanup_free char *bytes = NULL;
-	cleanup_free char *pid = NULL;
 	struct isp_error ignored = {0};
-	uint64_t number = 0;
 	struct stat st;
 	ssize_t n;
 
@@ -128,11 +137,7 @@ static int read_listed(int sessions_fd, const char *id, struct isp_listed *ret)
 		return -EINVAL;
 	if (fstat(spec_fd, &st) == 0)
 		ret->started_s = st.st_mtim.tv_sec;
-	if (isp_fd_read_file(fd, "pid", 16, &pid) == 0) {
-		pid[strcspn(pid, "\n")] = '\0';
-		if (isp_parse_u64(pid, 1, INT32_MAX, &number) == 0)
-			ret->supervisor = (pid_t)number;
-	}
+	ret->supervisor = read_pid(fd);
 	return 0;
 }
 

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * finish.c - ending a session without a trace; contract in ispawn/session/supervise.h
+ *
+ *	1. nobody new comes in
+ *	2. the tenants hear SIGHUP and SIGTERM, and have a moment
+ *	3. init is killed; with it the kernel kills all inside, and takes the namespaces down
+ *	4. the counters are read, while the cgroup still is there
+ *	5. cgroup, store lock and registry entry go, in this order: the entry's lock is what tells
+ *	   the user's next login that the copy is no longer in use
+ */
+#include "ispawn/base/clock.h"
+#include "ispawn/base/sys.h"
+#include "ispawn/session/supervise.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define GRACE_MS 500 /* from SIGTERM to SIGKILL */
+#define KILL_MS 5000
+
+/* Waits until init has said that it is alone, or is gone, or time is up. */
+static void await_empty(struct isp_supervisor *s)
+{
+	int64_t deadline_ms = isp_clock_ms() + GRACE_MS;
+	struct pollfd watched[] = {
+		{.fd = s->init_fd, .events = POLLIN},
+		{.fd = s->init_pid_fd, .events = POLLIN},
+	};
+
+	while (!s->is_empty && isp_clock_left(deadline_ms) > 0) {
+		if (poll(watched, ISP_ARRAY_SIZE(watched), isp_clock_left(deadline_ms)) <= 0)
+			continue;
+		if (watched[0].revents && !isp_tenants_from_init(s))
+			return;
+		if (watched[1].revents && !watched[0].revents)
+			return;
+	}
+}
+
+static void end_tenants(struct isp_supervisor *s)
+{
+	struct isp_message stop = {.type = ISP_MESSAGE_STOP};
+
+	/* An init that broke the protocol or is gone is not asked. */
+	if (s->end == ISP_END_INIT || s->end == ISP_END_PROTOCOL || s->is_empty)
+		return;
+	if (isp_message_send(s->init_fd, &stop, NULL, 0, MSG_DONTWAIT) == 0)
+		await_empty(s);
+}
+
+static int kill_init(struct isp_supervisor *s, struct isp_error *err)
+{
+	struct pollfd gone = {.fd = s->init_pid_fd, .events = POLLIN};
+	siginfo_t info;
+
+	if (s->init_pid_fd < 0)
+		return 0;
+	(void)isp_sys_pidfd_send_signal(s->init_pid_fd, SIGKILL); /* Ignored: it may have ended */
+	/* Kernel: pid_namespaces(7): init can be reaped only when all others inside are gone. */
+	if (poll(&gone, 1, KILL_MS) != 1 ||
+	    waitid(P_PIDFD, (id_t)s->init_pid_fd, &info, WEXITED) != 0)
+		return isp_err_set(err, ETIMEDOUT, ISP_STAGE_INIT,
+				   "the container's processes did not end when killed");
+	return 0;
+}
+
+static int remove_cgroup(struct isp_supervisor *s, struct isp_error *err)
+{
+	int r;
+
+	if (s->cgroup.count == 0)
+		return 0;
+	r = isp_cgroup_kill(&s->cgroup, KILL_MS);
+	if (r == 0)
+		r = isp_cgroup_remove(&s->cgroup);
+	isp_cgroup_close(&s->cgroup);
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_CGROUP, "remove the session's cgroup") : 0;
+}
+
+int isp_session_finish(struct isp_supervisor *s, struct isp_error *err)
+{
+	bool was_started = s->ready_ms != 0;
+	struct isp_usage usage = {0};
+	int r;
+
+	isp_registry_stop_listening(&s->entry);
+	if (was_started)
+		end_tenants(s);
+	r = kill_init(s, err);
+	if (s->cgroup.count > 0)
+		isp_cgroup_usage(&s->cgroup, &usage);
+	if (r == 0)
+		r = remove_cgroup(s, err);
+	isp_store_close(&s->store);
+	/* An entry that cannot be cleaned up stays, unlocked: the next sweep tries again. */
+	if (r == 0 && isp_registry_remove(&s->entry) < 0)
+		r = isp_err_set(err, errno, ISP_STAGE_REGISTRY, "remove the session's entry");
+	if (was_started)
+		isp_journal_end(s, &usage);
+	isp_tenants_close(s);
+	isp_fd_close(&s->init_fd);
+	isp_fd_close(&s->init_pid_fd);
+	return r;
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * start.c - from a spec to a running init; contract in ispawn/session/supervise.h
+ *
+ *	1. prepare	store (locked), registry, ids, cgroup with its limits, host-side mounts
+ *	2. clone	the builder, into all namespaces at once; it waits for GO
+ *	3. furnish	maps, cgroup, root and home - which need the builder's user namespace
+ *	4. GO		the builder takes its steps and executes init
+ *	5. UP		init runs: what a first login made is kept, the next login may build
+ *
+ * Whatever fails, isp_session_finish() undoes what was done: each piece is in the supervisor's
+ * structure from the moment it exists.
+ */
+#include "ispawn/base/clock.h"
+#include "ispawn/base/path.h"
+#include "ispawn/base/sys.h"
+#include "ispawn/container/builder.h"
+#include "ispawn/container/rootfs.h"
+#include "ispawn/session/supervise.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+static int open_init(int *ret_fd, struct isp_error *err)
+{
+	struct stat st;
+	int r = isp_path_open_trusted(ISPAWN_INIT, O_PATH, ISP_STAGE_INIT, ret_fd, err);
+
+	if (r < 0)
+		return r;
+	/* Executing a file that one may not read makes the process non-dumpable from the start:
+	 * readable, init could be traced, and its memory read (CVE-2019-5736). */
+	if (fstat(*ret_fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0777) != 0711)
+		return isp_err_set(err, EPERM, ISP_STAGE_INIT,
+				   "\"" ISPAWN_INIT "\" must be a file of mode 0711");
+	return 0;
+}
+
+static void builder_init(struct isp_builder *b, const struct isp_supervisor *s)
+{
+	*b = (struct isp_builder){.spec = &s->spec,
+				  .machine_id = s->store.machine_id,
+				  .spec_fd = s->spec_fd,
+				  .supervisor_fd = -EBADF,
+				  .init_fd = -EBADF,
+				  .root_fd = -EBADF,
+				  .home_fd = -EBADF};
+	for (size_t i = 0; i < ISP_LIST_MAX; i++)
+		b->bind_fds[i] = -EBADF;
+	for (size_t i = 0; i < ISP_FS_COUNT; i++)
+		b->fs_fds[i] = -EBADF;
+	for (size_t i = 0; i < ISP_DEVICE_COUNT; i++)
+		b->device_fds[i] = -EBADF;
+}
+
+static void builder_close(struct isp_builder *b)
+{
+	isp_fd_close(&b->init_fd);
+	isp_message_close_fds(b->bind_fds, ISP_LIST_MAX);
+	isp_message_close_fds(b->fs_fds, ISP_FS_COUNT);
+}
+
+static int prepare(struct isp_supervisor *s, struct isp_error *err)
+{
+	const struct isp_spec *spec = &s->spec;
+	int r = isp_rootfs_private_namespace(&s->own_ns_fd, err);
+
+	if (r == 0)
+		r = isp_store_open(spec, s->start_deadline_ms, s->door_fd, &s->store, err);
+	/* Order: the user's dead sessions go before the count, and before anybody could mount a
+	 * second overlay over the upper layer that they may still use. */
+	if (r == 0)
+		r = isp_registry_sweep(spec->user, NULL, err);
+	if (r == 0)
+		r = isp_registry_create(spec, s->spec_bytes, s->spec_size, &s->entry, err);
+	if (r == 0)
+		r = isp_idmap_find(s->store.store_fd, spec, &s->map, err);
+	if (r == 0)
+		r = isp_cgroup_create(spec->user, spec->session, &spec->limits, &s->cgroup, err);
+	return r;
+}
+
+/* What the builder inherits: host-side things that need no namespace of the container. */
+static int prepare_builder(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)
+{
+	int r = open_init(&b->init_fd, err);
+
+	for (size_t i = 0; i < s->spec.bind_count && r == 0; i++)
+		r = isp_rootfs_make_bind(&s->spec.binds[i], &b->bind_fds[i], err);
+	if (r == 0 && s->spec.network == ISP_NETWORK_HOST)
+		r = isp_rootfs_make_sysfs(&b->fs_fds[ISP_FS_SYS], err);
+	return r;
+}
+
+/* The builder waits here.  End of file is what a dead supervisor looks like: it means stop. */
+static int await_go(struct isp_builder *b, struct isp_error *err)
+{
+	struct isp_message message = {0};
+	int fds[ISP_FDS_MAX];
+	size_t count = 0;
+	int r = isp_message_receive(b->supervisor_fd, 1u << ISP_MESSAGE_GO, &message, fds, &count,
+				    0);
+
+	if (r <= 0)
+		return isp_err_set(err, r < 0 ? -r : EPIPE, ISP_STAGE_NAMESPACES, "wait for GO");
+	if (count != (b->spec->home == ISP_HOME_TMPFS ? 1u : 2u)) {
+		isp_message_close_fds(fds, count);
+		return isp_err_set(err, EPROTO, ISP_STAGE_NAMESPACES, "GO with wrong descriptors");
+	}
+	b->root_fd = fds[0];
+	if (count == 2)
+		b->home_fd = fds[1];
+	b->is_home_new = message.value == 1;
+	return 0;
+}
+
+static _Noreturn void run_builder(struct isp_supervisor *s, struct isp_builder *b, int *socket_fds)
+{
+	struct isp_message failed = {.type = ISP_MESSAGE_FAILED};
+	struct isp_error err = {0};
+	int r;
+
+	isp_fd_close(&socket_fds[0]);
+	/* Nothing of the session's lifetime may hang on this process. */
+	isp_fd_close(&s->door_fd);
+	isp_fd_close(&s->entry.listen_fd);
+	b->supervisor_fd = socket_fds[1];
+	r = prctl(PR_SET_PDEATHSIG, SIGKILL) != 0
+		    ? isp_err_set(&err, errno, ISP_STAGE_NAMESPACES, "set the parent-death signal")
+		    : 0;
+	if (r == 0)
+		r = await_go(b, &err);
+	if (r == 0)
+		r = isp_builder_run(b, &err); /* returns only on failure */
+	failed.error = err;
+	isp_ignore(isp_message_send(b->supervisor_fd, &failed, NULL, 0, 0)); /* dying anyway */
+	(void)syscall(SYS_exit_group, r < 0 ? 1 : 0);
+	__builtin_unreachable();
+}
+
+static int clone_builder(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)
+{
+	struct clone_args args = {
+		.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC |
+			 CLONE_PIDFD,
+		.pidfd = (__u64)(uintptr_t)&s->init_pid_fd,
+		.exit_signal = SIGCHLD,
+	};
+	int cgroup_fd = isp_cgroup_clone_fd(&s->cgroup);
+	int socket_fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socket_fds) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_NAMESPACES, "make the builder's socket");
+	if (s->spec.network != ISP_NETWORK_HOST)
+		args.flags |= CLONE_NEWNET;
+	if (cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (__u64)cgroup_fd;
+	}
+	s->init_pid = isp_sys_clone3(&args, sizeof(args));
+	if (s->init_pid == 0)
+		run_builder(s, b, socket_fds);
+	isp_fd_close(&socket_fds[1]);
+	s->init_fd = socket_fds[0];
+	if (s->init_pid < 0)
+		return isp_err_set(err, errno, ISP_STAGE_NAMESPACES, "clone3 into new namespaces");
+	return 0;
+}
+
+static int open_namespace(pid_t pid, const char *name, int *ret_fd, struct isp_error *err)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
+	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+	return *ret_fd < 0 ? isp_err_set(err, errno, ISP_STAGE_NAMESPACES, "open \"%s\"", path) : 0;
+}
+
+/* Root and home, made with the builder's ids; then GO. */
+static int furnish(struct isp_supervisor *s, struct isp_error *err)
+{
+	cleanup_close int sibling_fd = -EBADF;
+	cleanup_close int root_fd = -EBADF;
+	cleanup_close int home_fd = -EBADF;
+	struct isp_message go = {.type = ISP_MESSAGE_GO};
+	struct isp_place place = {.spec = &s->spec,
+				  .store = &s->store,
+				  .map = &s->map,
+				  .userns_fd = s->userns_fd,
+				  .own_ns_fd = s->own_ns_fd,
+				  .cancel_fd = s->door_fd,
+				  .deadline_ms = s->start_deadline_ms};
+	int r = 0;
+
+	if (s->spec.rootfs == ISP_ROOTFS_OVERLAY)
+		r = isp_registry_share(&s->spec, s->start_deadline_ms, &sibling_fd, err);
+	place.sibling_ns_fd = sibling_fd;
+	if (r == 0)
+		r = isp_rootfs_make(&place, &root_fd, err);
+	if (r == 0)
+		r = isp_rootfs_make_home(&place, &home_fd, err);
+	if (r < 0)
+		return r;
+	go.value = s->store.is_home_new ? 1 : 0;
+	r = isp_message_send(s->init_fd, &go, (int[]){root_fd, home_fd}, home_fd >= 0 ? 2 : 1, 0);
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_NAMESPACES, "send GO to the builder") : 0;
+}
+
+static int builder_died(const struct isp_supervisor *s, struct isp_error *err)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	/* WNOWAIT: isp_session_finish() reaps. */
+	if (waitid(P_PIDFD, (id_t)s->init_pid_fd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	    info.si_pid != 0 && info.si_code != CLD_EXITED)
+		return isp_err_set(err, ECHILD, ISP_STAGE_INIT,
+				   "the container's first process was killed by signal %d",
+				   info.si_status);
+	return isp_err_set(err, ECHILD, ISP_STAGE_INIT,
+			   "the container's first process ended without a word");
+}
+
+static int take_report(struct isp_supervisor *s, struct isp_error *err)
+{
+	const uint32_t allowed = 1u << ISP_MESSAGE_UP | 1u << ISP_MESSAGE_FAILED;
+	struct isp_message message = {0};
+	int fds[ISP_FDS_MAX];
+	size_t count = 0;
+	int r = isp_message_receive(s->init_fd, allowed, &message, fds, &count, MSG_DONTWAIT);
+
+	if (r == 0 || r == -ECONNRESET)
+		return builder_died(s, err);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_INIT, "hear from the builder");
+	isp_message_close_fds(fds, count);
+	return message.type == ISP_MESSAGE_UP ? 0 : isp_err_adopt(err, &message.error);
+}
+
+static int await_up(struct isp_supervisor *s, struct isp_error *err)
+{
+	struct pollfd watched[] = {
+		{.fd = s->init_fd, .events = POLLIN},
+		{.fd = s->door_fd, .events = POLLRDHUP},
+		{.fd = s->application_fd, .events = POLLIN},
+	};
+	int n;
+
+	do
+		n = poll(watched, ISP_ARRAY_SIZE(watched), isp_clock_left(s->start_deadline_ms));
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return isp_err_set(err, errno, ISP_STAGE_INIT, "wait for init");
+	if (watched[0].revents)
+		return take_report(s, err);
+	if (n > 0)
+		return isp_err_set(err, ECANCELED, ISP_STAGE_START, "the login is gone");
+	return isp_err_set(err, ETIMEDOUT, ISP_STAGE_DEADLINE,
+			   "the container did not stand within start_timeout (%llu s)",
+			   (unsigned long long)s->spec.start_timeout_s);
+}
+
+static int enter_container(struct isp_supervisor *s, struct isp_error *err)
+{
+	int r = open_namespace(s->init_pid, "user", &s->userns_fd, err);
+
+	if (r == 0 && s->spec.network != ISP_NETWORK_HOST)
+		r = open_namespace(s->init_pid, "net", &s->netns_fd, err);
+	if (r == 0)
+		r = isp_idmap_write(s->init_pid, &s->spec, &s->map, err);
+	/* Order: before GO, so that no instruction of the container's runs without its limits. */
+	return r < 0 ? r : isp_cgroup_add(&s->cgroup, s->init_pid, err);
+}
+
+int isp_session_start(struct isp_supervisor *s, struct isp_error *err)
+{
+	struct isp_builder builder;
+	int r;
+
+	s->started_ms = isp_clock_ms();
+	s->start_deadline_ms = s->started_ms + (int64_t)s->spec.start_timeout_s * 1000;
+	r = prepare(s, err);
+	builder_init(&builder, s);
+	if (r == 0)
+		r = prepare_builder(s, &builder, err);
+	if (r == 0)
+		r = clone_builder(s, &builder, err);
+	builder_close(&builder);
+	if (r == 0)
+		r = enter_container(s, err);
+	if (r == 0)
+		r = furnish(s, err);
+	if (r == 0)
+		r = await_up(s, err);
+	if (r == 0)
+		r = isp_store_commit(&s->store, err);
+	if (r < 0)
+		return r;
+	isp_store_close(&s->store);
+	isp_fd_close(&s->userns_fd);
+	s->ready_ms = isp_clock_ms();
+	s->is_empty = true;
+	return 0;
+}

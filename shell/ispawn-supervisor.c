@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * ispawn-supervisor - the host-side process of one session
+ *
+ * Runs as host root, started by a door with an empty environment and three descriptors:
+ *
+ *	3  the socket to the door, whose end of file ends the session
+ *	4  the frozen spec, a sealed memfd
+ *	5  a pidfd of the PAM application (may be closed: then the socket alone counts)
+ *
+ * It reads no configuration.  It answers READY, or FAILED when everything it had begun is undone.
+ * This file is its life in order; each step's work is in common/.
+ */
+#include "ispawn/base/fd.h"
+#include "ispawn/base/log.h"
+#include "ispawn/base/sys.h"
+#include "ispawn/container/caps.h"
+#include "ispawn/session/supervise.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+enum { DOOR_FD = 3, SPEC_FD = 4, APPLICATION_FD = 5, FIRST_FREE_FD = 6 };
+
+static int take_descriptors(struct isp_supervisor *s, struct isp_error *err)
+{
+	for (int fd = 0; fd < FIRST_FREE_FD; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && fd != APPLICATION_FD)
+			return isp_err_set(err, EBADF, ISP_STAGE_START,
+					   "descriptor %d is closed: ispawn-supervisor is started by "
+					   "pam_ispawn, not by hand",
+					   fd);
+	if (isp_sys_close_range(FIRST_FREE_FD, ~0u, 0) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "close_range (Linux 5.9)");
+	s->door_fd = DOOR_FD;
+	s->spec_fd = SPEC_FD;
+	if (fcntl(APPLICATION_FD, F_SETFD, FD_CLOEXEC) == 0)
+		s->application_fd = APPLICATION_FD;
+	if (fcntl(DOOR_FD, F_SETFD, FD_CLOEXEC) != 0 || fcntl(SPEC_FD, F_SETFD, FD_CLOEXEC) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "set close-on-exec");
+	return 0;
+}
+
+static int read_spec(struct isp_supervisor *s, struct isp_error *err)
+{
+	int r = isp_fd_memfd_read(s->spec_fd, ISP_SPEC_SIZE_MAX, &s->spec_bytes, &s->spec_size);
+
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_SPEC, "read the spec (a sealed memfd)");
+	return isp_spec_decode(s->spec_bytes, s->spec_size, &s->spec, err);
+}
+
+/* A process of its own: not of the login's terminal, directory, cgroup or signals. */
+static int leave_login(struct isp_supervisor *s, struct isp_error *err)
+{
+	sigset_t all, ending;
+
+	(void)setsid(); /* Ignored: EPERM when the door has done it */
+	(void)umask(077);
+	(void)sigfillset(&all);
+	(void)sigemptyset(&ending);
+	(void)sigaddset(&ending, SIGTERM);
+	(void)sigaddset(&ending, SIGINT);
+	/* A SIGCHLD inherited as ignored would reap the builder behind our back. */
+	(void)signal(SIGCHLD, SIG_DFL);
+	if (chdir("/") != 0 || sigprocmask(SIG_SETMASK, &all, NULL) != 0 ||
+	    prctl(PR_SET_DUMPABLE, 0) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "leave the login's surroundings");
+	s->signal_fd = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "make a signalfd");
+	return isp_cgroup_leave_login(err);
+}
+
+static int start(struct isp_supervisor *s, struct isp_error *err)
+{
+	int r = take_descriptors(s, err);
+
+	/* Order: the log's own descriptor must not be among those just closed. */
+	isp_log_open("ispawn-supervisor", false);
+	if (r == 0)
+		r = read_spec(s, err);
+	if (r == 0)
+		r = leave_login(s, err);
+	if (r == 0)
+		r = isp_caps_apply(isp_caps_supervisor_build(), isp_caps_supervisor_build(), err);
+	if (r == 0)
+		r = isp_session_start(s, err);
+	/* From here on the only right that is needed is to signal the user's processes. */
+	if (r == 0)
+		r = isp_caps_apply(isp_caps_supervisor_rest(), isp_caps_supervisor_rest(), err);
+	if (r == 0)
+		r = isp_caps_verify(isp_caps_supervisor_rest(), isp_caps_supervisor_rest(), err);
+	return r;
+}
+
+static int report_ready(struct isp_supervisor *s, struct isp_error *err)
+{
+	struct isp_message ready = {.type = ISP_MESSAGE_READY};
+	int r = isp_message_send(s->door_fd, &ready, &s->netns_fd, s->netns_fd >= 0 ? 1 : 0, 0);
+
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_START, "report READY to the door") : 0;
+}
+
+/* The door logs what it hears; what it cannot hear any more is logged here. */
+static int deny(struct isp_supervisor *s, const struct isp_error *err)
+{
+	struct isp_message failed = {.type = ISP_MESSAGE_FAILED, .error = *err};
+	struct isp_error trouble = {0};
+
+	if (isp_session_finish(s, &trouble) < 0)
+		isp_journal_trouble(s, &trouble);
+	if (s->door_fd < 0 || isp_message_send(s->door_fd, &failed, NULL, 0, 0) < 0)
+		isp_journal_denied(s, err);
+	return 1;
+}
+
+int main(void)
+{
+	static struct isp_supervisor supervisor;
+	struct isp_error err = {0};
+
+	isp_supervisor_init(&supervisor);
+	if (start(&supervisor, &err) < 0 || report_ready(&supervisor, &err) < 0)
+		return deny(&supervisor, &err);
+	isp_journal_start(&supervisor);
+	isp_fd_close(&supervisor.netns_fd); /* the application holds it, for as long as it lives */
+	if (isp_registry_sweep(NULL, NULL, &err) < 0)
+		isp_journal_trouble(&supervisor, &err);
+	isp_session_supervise(&supervisor);
+	err = (struct isp_error){0};
+	if (isp_session_finish(&supervisor, &err) < 0)
+		isp_journal_trouble(&supervisor, &err);
+	if (supervisor.door_fd >= 0) {
+		struct isp_message closed = {.type = ISP_MESSAGE_CLOSED};
+
+		isp_ignore(isp_message_send(supervisor.door_fd, &closed, NULL, 0, 0)); /* may be gone */
+	}
+	return 0;
+}
