@@ -92,7 +92,7 @@ def test_d_does_not_reach_the_hosts_loopback(host, service):
 
 
 def test_l_reaches_a_service_inside(host):
-    server = host.popen("guest", "echo up; exec nc -lN 127.0.0.1 7000 < /etc/ispawn-template",
+    server = host.popen("guest", "echo up; exec nc.openbsd -lN 127.0.0.1 7000 < /etc/ispawn-template",
                         options=["-L", "6003:127.0.0.1:7000"])
     try:
         assert server.stdout.readline() == b"up\n"
@@ -104,7 +104,7 @@ def test_l_reaches_a_service_inside(host):
 
 
 def test_r_listens_inside_and_not_on_the_host(host, service):
-    done = host.ssh("guest", "sleep 0.3; nc -N 127.0.0.1 6004 < /dev/null",
+    done = host.ssh("guest", "sleep 0.3; nc.openbsd -N 127.0.0.1 6004 < /dev/null",
                     options=["-R", f"6004:127.0.0.1:{service}"])
     # the connection goes from inside to the client, which is on this host and may reach the service
     assert done.stdout == b"host service\n"
@@ -114,7 +114,7 @@ def test_r_listens_inside_and_not_on_the_host(host, service):
 
 def test_network_host_is_the_hosts(host, service):
     host.guest("network = host")
-    assert host.sh("guest", f"nc -N 127.0.0.1 {service} < /dev/null") == "host service"
+    assert host.sh("guest", f"nc.openbsd -N 127.0.0.1 {service} < /dev/null") == "host service"
     done = run("ssh", *BATCH, "-W", f"127.0.0.1:{service}", "guest@localhost", input="")
     assert done.stdout == "host service\n"
 
@@ -122,9 +122,9 @@ def test_network_host_is_the_hosts(host, service):
 def test_network_none_has_a_loopback_and_nothing_else(host, service):
     assert host.sh("guest", "ls /sys/class/net 2>/dev/null || ip -br link | cut -d' ' -f1") == "lo"
     assert "UP" in host.sh("guest", "ip link show lo | head -1")
-    assert host.sh("guest", "ping -c1 127.0.0.1 >/dev/null 2>&1; (echo hi | nc -lN 127.0.0.1 7001 &) ;"
-                            " sleep 0.3; nc -N 127.0.0.1 7001 </dev/null") == "hi"
-    assert host.ssh("guest", f"nc -w2 127.0.0.1 {service}").stdout == b""
+    assert host.sh("guest", "ping -c1 127.0.0.1 >/dev/null 2>&1; (echo hi | nc.openbsd -lN 127.0.0.1 7001 &) ;"
+                            " sleep 0.3; nc.openbsd -N 127.0.0.1 7001 </dev/null") == "hi"
+    assert host.ssh("guest", f"nc.openbsd -w2 127.0.0.1 {service}").stdout == b""
 
 
 def test_abstract_sockets_of_the_host_are_out_of_reach(host):
