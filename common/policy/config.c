@@ -45,7 +45,6 @@ void isp_config_free(struct isp_config *config)
 	for (size_t i = 0; i < config->file_count; i++)
 		free(config->files[i]);
 	free(config->sections);
-	free(config->files);
 	memset(config, 0, sizeof(*config));
 }
 
@@ -161,17 +160,25 @@ static bool is_same_section(const struct isp_config_section *s, enum isp_section
 	return s->kind == kind && strcmp(s->name, name) == 0;
 }
 
-static int check_section_name(const struct scan *s, enum isp_section_kind kind, const char *name,
-			      struct isp_error *err)
+static const char *check_name(enum isp_section_kind kind, const char *name)
 {
 	if (kind == ISP_SECTION_DEFAULTS)
-		return name[0] ? bad_line(s, err, "[defaults] takes no name") : 0;
+		return name[0] ? "[defaults] takes no name" : NULL;
 	if (!name[0])
-		return bad_line(s, err, "a section's name is missing: [user NAME], [group NAME]");
+		return "a section's name is missing: [user NAME], [group NAME]";
 	/* Group names come from directories that allow blanks in them; user names never do. */
-	if (kind == ISP_SECTION_GROUP ? !isp_spec_group_name_is_valid(name)
-				      : !isp_name_is_safe(name))
-		return bad_line(s, err, "not a name that a section can have");
+	if (kind == ISP_SECTION_GROUP ? isp_spec_group_name_is_valid(name) : isp_name_is_safe(name))
+		return NULL;
+	return "not a name that a section can have";
+}
+
+static int check_section(const struct scan *s, enum isp_section_kind kind, const char *name,
+			 struct isp_error *err)
+{
+	const char *why = check_name(kind, name);
+
+	if (why)
+		return bad_line(s, err, why);
 	for (size_t i = s->first_section; i < s->config->section_count; i++)
 		if (is_same_section(s->config->sections[i], kind, name))
 			return bad_line(s, err, "this section stands twice in the file");
@@ -233,7 +240,7 @@ static int scan_section(struct scan *s, char *line, struct isp_error *err)
 		return bad_line(s, err,
 				"unknown kind of section: one of [defaults], [group NAME], "
 				"[user NAME], [service NAME]");
-	r = check_section_name(s, (enum isp_section_kind)kind, name, err);
+	r = check_section(s, (enum isp_section_kind)kind, name, err);
 	return r < 0 ? r : add_section(s, (enum isp_section_kind)kind, name, err);
 }
 
@@ -380,18 +387,13 @@ static int collect_section(dictionary *ini, size_t number, struct isp_config_sec
 static int add_file(struct isp_config *config, const char *file)
 {
 	char *copy;
-	char **moved;
 
 	if (config->file_count == ISP_CONFIG_FILES_MAX)
 		return -E2BIG;
-	moved = reallocarray(config->files, config->file_count + 1, sizeof(*config->files));
-	if (!moved)
-		return -ENOMEM;
-	config->files = moved;
 	copy = strdup(file);
 	if (!copy)
 		return -ENOMEM;
-	moved[config->file_count++] = copy;
+	config->files[config->file_count++] = copy;
 	return 0;
 }
 
@@ -508,21 +510,18 @@ static int load_dropins(struct isp_config *config, const char *dir_path, struct 
 
 int isp_config_load(const char *path, struct isp_config *ret_config, struct isp_error *err)
 {
-	cleanup_config struct isp_config config = {.files = NULL};
-	char dir_path[PATH_MAX];
+	char dir_path[PATH_MAX] = "";
 	const char *slash = strrchr(path, '/');
-	int r = load_file(&config, path, err);
+	int r = load_file(ret_config, path, err);
 
-	if (r < 0)
-		return r;
 	/* load_file() has refused a path that is not absolute. */
-	if (!slash || snprintf(dir_path, sizeof(dir_path), "%.*s/%s", (int)(slash - path), path,
-			       ISPAWN_CONFIG_DROPINS) >= (int)sizeof(dir_path))
-		return isp_err_set(err, ENAMETOOLONG, ISP_STAGE_CONFIG, "\"%s\"", path);
-	r = load_dropins(&config, dir_path, err);
+	if (r == 0 && slash &&
+	    snprintf(dir_path, sizeof(dir_path), "%.*s/%s", (int)(slash - path), path,
+		     ISPAWN_CONFIG_DROPINS) >= (int)sizeof(dir_path))
+		r = isp_err_set(err, ENAMETOOLONG, ISP_STAGE_CONFIG, "\"%s\"", path);
+	if (r == 0)
+		r = load_dropins(ret_config, dir_path, err);
 	if (r < 0)
-		return r;
-	*ret_config = config;
-	memset(&config, 0, sizeof(config));
-	return 0;
+		isp_config_free(ret_config);
+	return r;
 }

@@ -307,7 +307,7 @@ int isp_policy_freeze(const char *config_path, const struct isp_subject *subject
 		      enum isp_verdict *ret_verdict, struct isp_spec *ret_spec,
 		      struct isp_error *err)
 {
-	cleanup_config struct isp_config config = {.files = NULL};
+	cleanup_config struct isp_config config = {.file_count = 0};
 	cleanup_decision struct isp_decision decision = {.verdict = ISP_VERDICT_DENY};
 	int r = isp_config_load(config_path, &config, err);
 

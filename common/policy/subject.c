@@ -164,16 +164,13 @@ static int name_groups(struct isp_subject *subject, const gid_t *gids, size_t co
 	if (!subject->groups)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
-		struct isp_group *group = &subject->groups[subject->group_count];
-		int r;
+		struct isp_group group = {.gid = gids[i]};
+		int r = group.gid == subject->gid ? 0 : group_name(group.gid, &buffer, &group.name);
 
-		if (gids[i] == subject->gid)
-			continue;
-		r = group_name(gids[i], &buffer, &group->name);
 		if (r < 0)
 			return r;
-		group->gid = gids[i];
-		subject->group_count++;
+		if (group.name)
+			subject->groups[subject->group_count++] = group;
 	}
 	return 0;
 }

@@ -47,7 +47,7 @@ struct isp_config_section {
 
 /** struct isp_config - all files, in the order read; starts `= { 0 }`, ends isp_config_free() */
 struct isp_config {
-	char **files;
+	char *files[ISP_CONFIG_FILES_MAX];
 	size_t file_count;
 	struct isp_config_section **sections;
 	size_t section_count;
@@ -65,6 +65,7 @@ ISP_MUST_CHECK int isp_config_parse_text(struct isp_config *config, const char *
 
 /**
  * isp_config_load() - read @path, then the files *.conf of conf.d beside it, sorted by bytes
+ * @ret_config: zeroed by the caller; on failure left zeroed
  * Runs as: host root.  Each file, and each directory above it, must be root's alone
  * (isp_path_open_trusted()).  A missing @path is an error, a missing conf.d is none.
  * Return: 0; -EPERM not trusted; -EINVAL; -errno.
