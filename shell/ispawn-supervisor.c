@@ -60,7 +60,7 @@ static int leave_login(struct isp_supervisor *s, struct isp_error *err)
 	sigset_t all, ending;
 
 	(void)setsid(); /* Ignored: EPERM when the door has done it */
-	(void)umask(077);
+	(void)umask(022); /* what is to be narrower says so */
 	(void)sigfillset(&all);
 	(void)sigemptyset(&ending);
 	(void)sigaddset(&ending, SIGTERM);

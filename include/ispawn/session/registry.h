@@ -34,7 +34,7 @@ struct isp_entry {
 /**
  * isp_registry_create() - enter a session
  * @bytes, @size: the encoded spec, kept in the entry
- * Runs as: host root, umask 077, under the user's store lock (so that the count is right).
+ * Runs as: host root, under the user's store lock (so that the count is right).
  * Must: leave no directory behind when it fails.
  * Return: 0; -EUSERS the user has `sessions` open already; -EEXIST id in use; -errno.
  */
