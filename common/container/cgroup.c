@@ -52,7 +52,8 @@ struct isp_cgroup isp_cgroup_empty(void)
 
 void isp_cgroup_close(struct isp_cgroup *cgroup)
 {
-	for (size_t i = 0; i < ISP_CGROUP_HIERARCHIES_MAX; i++) {
+	/* Only as many as are in use: a zeroed cgroup holds none, and number 0 is not its. */
+	for (size_t i = 0; i < cgroup->count; i++) {
 		isp_fd_close(&cgroup->parent_fd[i]);
 		isp_fd_close(&cgroup->user_fd[i]);
 		isp_fd_close(&cgroup->session_fd[i]);
