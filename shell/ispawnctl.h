@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * ispawnctl.h - what the parts of ispawnctl share
+ *
+ * Theory of operation: ispawnctl.c holds the table of verbs, from which the usage text comes; each
+ * verb is a function of one file that takes its own arguments and returns the exit status.
+ * Everything that a user chose is escaped before it is printed.
+ */
+#ifndef ISPAWN_SHELL_ISPAWNCTL_H
+#define ISPAWN_SHELL_ISPAWNCTL_H
+
+#include "ispawn/container/cgroup.h"
+#include "ispawn/session/registry.h"
+
+enum { STATUS_OK, STATUS_FAILED, STATUS_USAGE };
+
+/** say() - one line to stderr: "ispawnctl: ..." */
+void say(const char *fmt, ...) ISP_PRINTF(1, 2);
+
+/** say_error() - likewise, for a failure; returns STATUS_FAILED. */
+int say_error(const struct isp_error *err);
+
+/** refuse_argument() - for an argument that a verb does not take; returns STATUS_USAGE. */
+int refuse_argument(const char *verb, const char *argument);
+
+/* The verbs. @argv: what follows the verb, @argc of them. Return: the exit status. */
+int list_run(int argc, char **argv);
+int kill_run(int argc, char **argv);
+int check_run(int argc, char **argv);
+int gc_run(int argc, char **argv);
+
+/* --- ispawnctl-sessions.c: the registry as an array ------------------------------------------- */
+
+/** struct sessions - starts `= { 0 }`, ends sessions_free() */
+struct sessions {
+	struct isp_listed *items; /* oldest first */
+	size_t count;
+};
+
+/** sessions_collect() - all entries that can be read. Return: 0; -errno. */
+ISP_MUST_CHECK int sessions_collect(struct sessions *sessions, struct isp_error *err);
+
+void sessions_free(struct sessions *sessions);
+#define cleanup_sessions __attribute__((cleanup(sessions_free)))
+
+/* --- ispawnctl-probe.c: can this machine hold a container? ------------------------------------ */
+
+/* What each of these tries is done and undone in a child process; nothing of it stays.
+ * Return: 0; -errno, the record saying what a login would have said. */
+
+/** probe_limits() - the limits, on a cgroup of nobody's */
+ISP_MUST_CHECK int probe_limits(const struct isp_limits *limits, struct isp_error *err);
+
+/** probe_namespaces() - all of them, and an id map */
+ISP_MUST_CHECK int probe_namespaces(struct isp_error *err);
+
+/** probe_seccomp() - the filter that a login gets, with its proof */
+ISP_MUST_CHECK int probe_seccomp(struct isp_error *err);
+
+/**
+ * probe_rootfs() - the root of a container from @template_fd, in a scratch directory of the store
+ * @template_fd: borrowed; templates/NAME/rootfs
+ * With rootfs = copy only the idmapped mount is tried: the copy itself is large and plain.
+ */
+ISP_MUST_CHECK int probe_rootfs(int template_fd, enum isp_rootfs rootfs, struct isp_error *err);
+
+/** probe_store() - idmapped mounts on the store's file system, for home = private */
+ISP_MUST_CHECK int probe_store(struct isp_error *err);
+
+#endif
