@@ -116,24 +116,39 @@ static void try_template(struct check *check, const struct isp_settings *s)
 			  "put a root file system there, owned by root; see ispawn.conf(5)");
 		return;
 	}
-	report(check, probe_rootfs(fd, s->rootfs, &err), what, &err,
+	report(check, probe_rootfs(path, s->rootfs, &err), what, &err,
 	       "use a kernel and a file system with idmapped mounts (ext4, xfs or btrfs; Linux "
 	       "5.19 "
 	       "for rootfs = overlay, else 5.15)");
 }
 
+/* "memory = 1024M, "; nothing for what is not limited at all */
+static void append_limit(char *text, size_t size, const char *key, uint64_t value, const char *unit)
+{
+	size_t used = strlen(text);
+
+	if (value != UINT64_MAX)
+		(void)snprintf(text + used, size - used, " %s = %llu%s", key,
+			       (unsigned long long)value, unit); /* fits */
+}
+
+static uint64_t mebibytes(uint64_t bytes)
+{
+	return bytes == UINT64_MAX ? bytes : bytes >> 20;
+}
+
 static void try_limits(struct check *check, const struct isp_limits *l)
 {
 	struct isp_error err = {0};
-	char what[200];
+	char what[240] = "limits";
 
 	/* `sessions` is counted by ispawn itself. */
-	(void)snprintf(what, sizeof(what),
-		       "limits memory = %llu, swap = %llu, pids = %llu, cpu = %llu%%, "
-		       "cpu_weight = %llu, io_weight = %llu",
-		       (unsigned long long)l->memory_bytes, (unsigned long long)l->swap_bytes,
-		       (unsigned long long)l->pids, (unsigned long long)l->cpu_percent,
-		       (unsigned long long)l->cpu_weight, (unsigned long long)l->io_weight);
+	append_limit(what, sizeof(what), "memory", mebibytes(l->memory_bytes), "M");
+	append_limit(what, sizeof(what), "swap", mebibytes(l->swap_bytes), "M");
+	append_limit(what, sizeof(what), "pids", l->pids, "");
+	append_limit(what, sizeof(what), "cpu", l->cpu_percent, "%");
+	append_limit(what, sizeof(what), "cpu_weight", l->cpu_weight, "");
+	append_limit(what, sizeof(what), "io_weight", l->io_weight, "");
 	if (is_new(check, what))
 		report(check, probe_limits(l, &err), what, &err,
 		       "mount the cgroup controller, or lift the limit in ispawn.conf");
@@ -283,8 +298,8 @@ static void check_config(struct check *check, const char *path)
 			try_settings(check, &defaults);
 		return;
 	}
-	(void)snprintf(what, sizeof(what), "configuration: %zu sections in %zu files",
-		       config.section_count, config.file_count);
+	(void)snprintf(what, sizeof(what), "configuration: files %zu, sections %zu",
+		       config.file_count, config.section_count);
 	ok(what);
 	try_section(check, &config, NULL);
 	for (size_t i = 0; i < config.section_count; i++)

@@ -154,21 +154,33 @@ int probe_namespaces(struct isp_error *err)
 	return in_child(try_namespaces, NULL, err);
 }
 
-/* struct scratch - what a root is tried with; descriptors borrowed */
+/* struct scratch - what a root is tried with */
 struct scratch {
 	enum isp_rootfs rootfs;
-	int template_fd;
-	int dir_fd;
+	const char *template_path; /* not looked at with rootfs = copy */
 };
 
-static int idmap_scratch(const struct scratch *scratch, int userns_fd, struct isp_error *err)
+static int idmap_scratch(int scratch_fd, int userns_fd, struct isp_error *err)
 {
 	cleanup_close int fd = isp_sys_open_tree(
-		scratch->dir_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+		scratch_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 
 	if (fd < 0)
 		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "clone the mount of the store");
 	return isp_idmap_mount(fd, userns_fd, MOUNT_ATTR_NODEV, "\"" ISPAWN_STORE_DIR "\"", err);
+}
+
+/* Order: after the private namespace was made: mounts are cloned out of the own one alone. */
+static int open_places(const struct scratch *scratch, struct isp_store *store,
+		       struct isp_error *err)
+{
+	int r = isp_path_open_trusted(ISPAWN_STORE_DIR "/" SCRATCH, O_RDONLY | O_DIRECTORY,
+				      ISP_STAGE_ROOTFS, &store->copy_fd, err);
+
+	if (r < 0 || scratch->rootfs == ISP_ROOTFS_COPY)
+		return r;
+	return isp_path_open_trusted(scratch->template_path, O_PATH | O_DIRECTORY, ISP_STAGE_ROOTFS,
+				     &store->template_fd, err);
 }
 
 static int try_rootfs(const void *closure, struct isp_error *err)
@@ -180,7 +192,7 @@ static int try_rootfs(const void *closure, struct isp_error *err)
 		.rootfs = scratch->rootfs,
 		.ephemeral_size_bytes = ISP_TMPFS_MIN,
 	};
-	struct isp_store store = ISP_STORE_CLOSED;
+	cleanup_store struct isp_store store = ISP_STORE_CLOSED;
 	struct isp_place place = {
 		.spec = &spec,
 		.store = &store,
@@ -195,51 +207,46 @@ static int try_rootfs(const void *closure, struct isp_error *err)
 	int r = isp_rootfs_private_namespace(&own_ns_fd, err);
 
 	if (r == 0)
+		r = open_places(scratch, &store, err);
+	if (r == 0)
 		r = make_namespaces(&spec, &probe_map, &userns_fd, err);
 	if (r < 0)
 		return r;
 	if (scratch->rootfs == ISP_ROOTFS_COPY)
-		return idmap_scratch(scratch, userns_fd, err);
+		return idmap_scratch(store.copy_fd, userns_fd, err);
 	place.own_ns_fd = own_ns_fd;
 	place.userns_fd = userns_fd;
-	store.copy_fd = scratch->dir_fd;
-	store.template_fd = scratch->template_fd;
 	return isp_rootfs_make(&place, &root_fd, err);
 }
 
-static int with_scratch(int store_fd, struct scratch *scratch, struct isp_error *err)
+int probe_rootfs(const char *template_path, enum isp_rootfs rootfs, struct isp_error *err)
 {
-	cleanup_close int dir_fd = -EBADF;
-	int r = flock(store_fd, LOCK_EX) != 0 ? -errno : 0;
+	const struct scratch scratch = {.rootfs = rootfs, .template_path = template_path};
+	cleanup_close int store_fd = -EBADF;
+	int r = isp_path_open_trusted(ISPAWN_STORE_DIR, O_RDONLY | O_DIRECTORY, ISP_STAGE_ROOTFS,
+				      &store_fd, err);
 
+	if (r < 0)
+		return r;
+	r = flock(store_fd, LOCK_EX) != 0 ? -errno : 0;
 	if (r == 0)
 		r = isp_path_remove_tree(store_fd, SCRATCH); /* of a check that was killed */
 	if (r == 0)
-		r = isp_path_make_dir(store_fd, SCRATCH, 0700, &dir_fd);
+		r = isp_path_make_dir(store_fd, SCRATCH, 0700, NULL);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
 				   "make \"" ISPAWN_STORE_DIR "/" SCRATCH "\"");
-	scratch->dir_fd = dir_fd;
-	r = in_child(try_rootfs, scratch, err);
+	r = in_child(try_rootfs, &scratch, err);
+	/* Order: now that the mounts over it have gone with the child. */
 	if (isp_path_remove_tree(store_fd, SCRATCH) < 0 && r == 0)
 		r = isp_err_set(err, errno, ISP_STAGE_ROOTFS,
 				"remove \"" ISPAWN_STORE_DIR "/" SCRATCH "\"");
 	return r;
 }
 
-int probe_rootfs(int template_fd, enum isp_rootfs rootfs, struct isp_error *err)
-{
-	struct scratch scratch = {.rootfs = rootfs, .template_fd = template_fd};
-	cleanup_close int store_fd = -EBADF;
-	int r = isp_path_open_trusted(ISPAWN_STORE_DIR, O_RDONLY | O_DIRECTORY, ISP_STAGE_ROOTFS,
-				      &store_fd, err);
-
-	return r < 0 ? r : with_scratch(store_fd, &scratch, err);
-}
-
 int probe_store(struct isp_error *err)
 {
-	return probe_rootfs(-EBADF, ISP_ROOTFS_COPY, err);
+	return probe_rootfs("", ISP_ROOTFS_COPY, err);
 }
 
 /* --- seccomp ---------------------------------------------------------------------------------- */

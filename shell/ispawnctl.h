@@ -58,11 +58,12 @@ ISP_MUST_CHECK int probe_namespaces(struct isp_error *err);
 ISP_MUST_CHECK int probe_seccomp(struct isp_error *err);
 
 /**
- * probe_rootfs() - the root of a container from @template_fd, in a scratch directory of the store
- * @template_fd: borrowed; templates/NAME/rootfs
+ * probe_rootfs() - the root of a container, in a scratch directory of the store
+ * @template_path: ISPAWN_STORE_DIR/templates/NAME/rootfs; must be trusted
  * With rootfs = copy only the idmapped mount is tried: the copy itself is large and plain.
  */
-ISP_MUST_CHECK int probe_rootfs(int template_fd, enum isp_rootfs rootfs, struct isp_error *err);
+ISP_MUST_CHECK int probe_rootfs(const char *template_path, enum isp_rootfs rootfs,
+				struct isp_error *err);
 
 /** probe_store() - idmapped mounts on the store's file system, for home = private */
 ISP_MUST_CHECK int probe_store(struct isp_error *err);
