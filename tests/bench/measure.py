@@ -20,10 +20,11 @@ from host import CONFIG, DEFAULT_CONFIG, STORE, processes, wait_until
 
 SIZES = {  # login rounds, whole rounds, starts, traced starts, open sessions
     "quick": {"login": (2, 5), "whole": (3, 20), "starts": 40, "traced": 10, "open": [20]},
-    "normal": {"login": (5, 10), "whole": (6, 40), "starts": 200, "traced": 50, "open": [50, 200]},
-    "full": {"login": (10, 10), "whole": (10, 60), "starts": 500, "traced": 100, "open": [50, 200, 500]},
+    "normal": {"login": (5, 10), "whole": (6, 40), "starts": 200, "traced": 30, "open": [50, 200]},
+    "full": {"login": (10, 10), "whole": (10, 60), "starts": 500, "traced": 60, "open": [50, 200, 500]},
 }
 LOOP = {"quick": (3, 1_000_000), "normal": (7, 5_000_000), "full": (15, 5_000_000)}
+PAUSE_S = 0.2  # until what the kernel keeps ready after a start, an RCU grace period say, is gone
 TEMPLATE = STORE / "templates/default/rootfs"
 # One tenant is /bin/true itself; the limits must not be what is measured.
 POLICY = DEFAULT_CONFIG + """
@@ -121,45 +122,82 @@ def measure_starts(table, size, door):
                              "supervisor: CLOSE to CLOSED"), columns):
         middle, spread = quartiles(values)
         table.add(name, middle, "ms", spread=spread)
-    # A login comes alone: what the kernel keeps ready for a moment, an RCU grace period say, is not.
+    # A login comes alone.
     alone = []
     for _ in range(max(10, count // 10)):
-        time.sleep(0.2)
+        time.sleep(PAUSE_S)
         out = subprocess.run([door, "start", "guest", "1"], check=True, capture_output=True, text=True).stdout
         alone.append(int(out.split()[1]) / 1e3)
     middle, spread = quartiles(alone)
     table.add(f"start to READY alone, {len(alone)} times", middle, "ms", spread=spread)
 
 
-# The phases of one start, in order: what each is, and whose system call ends it.
+# The phases of one start, in order: what each is, and whose system call (or its return) ends it.
 PHASES = [
-    ("supervisor: exec, libraries, spec", "supervisor", "setsid("),
-    ("supervisor: leaves the login's cgroup", "supervisor", "capset("),
-    ("supervisor: store, registry, cgroup", "supervisor", "clone3("),
-    ("supervisor: clone3 into the namespaces", "supervisor", None),
-    ("supervisor: ids, cgroup, root, home, GO", "supervisor", "sendmsg("),
-    ("builder: file systems, devices", "builder", "pivot_root("),
-    ("builder: mounts, masks, loopback", "builder", "sethostname("),
-    ("builder: names, home, limits", "builder", "seccomp("),
-    ("builder: rights dropped and proved", "builder", "execveat("),
-    ("init: exec, spec, UP", "builder", "sendmsg("),
-    ("supervisor: copy kept, rights dropped, READY", "supervisor", "sendmsg("),
+    ("supervisor: exec, libraries, spec", "supervisor", "sys_enter_setsid"),
+    ("supervisor: leaves the login's surroundings", "supervisor", "sys_enter_capset"),
+    ("supervisor: store, registry, cgroup", "supervisor", "sys_enter_clone3"),
+    ("supervisor: clone3 into the namespaces", "supervisor", "sys_exit_clone3"),
+    ("supervisor: ids, cgroup, root, home, GO", "supervisor", "sys_enter_sendmsg"),
+    ("builder: file systems, devices", "builder", "sys_enter_pivot_root"),
+    ("builder: mounts, masks, loopback", "builder", "sys_enter_sethostname"),
+    ("builder: names, home, limits", "builder", "sys_enter_seccomp"),
+    ("builder: filter, rights dropped and proved", "builder", "sys_enter_execveat"),
+    ("init: exec, spec, UP", "builder", "sys_enter_sendmsg"),
+    ("supervisor: copy kept, rights dropped, READY", "supervisor", "sys_enter_sendmsg"),
 ]
-TRACED = "execve,setsid,capset,clone3,pivot_root,sethostname,seccomp,execveat,sendmsg"
+TRACED = ["sched/sched_process_exec", "sched/sched_process_fork",
+          *(f"syscalls/{call}" for call in sorted({call for _, _, call in PHASES}))]
+
+
+class Trace:
+    """A buffer of the kernel's tracer of our own: other users of the tracer are left alone."""
+
+    def __enter__(self):
+        self.mount = tempfile.mkdtemp(dir="/run")
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", self.mount], check=True, capture_output=True)
+        self.directory = pathlib.Path(self.mount, "instances", f"ispawn-bench-{os.getpid()}")
+        self.directory.mkdir()
+        (self.directory / "trace_clock").write_text("mono")
+        (self.directory / "buffer_size_kb").write_text("8192")
+        for event in TRACED:
+            (self.directory / "events" / event / "enable").write_text("1")
+        return self
+
+    def events(self):
+        """(seconds, pid, event, its fields) in order."""
+        for line in (self.directory / "trace").read_text(errors="replace").splitlines():
+            # A system call's enter is written sys_name(, its exit sys_name -> value.
+            match = re.match(r".*-(\d+) +\[\d+\] \S+ +(\d+\.\d+): (?:(sched_\w+): (.*)|sys_(\w+)(\(| ->).*)$", line)
+            if match:
+                name = match[3] or f"sys_{'enter' if match[6] == '(' else 'exit'}_{match[5]}"
+                yield float(match[2]), int(match[1]), name, match[4] or ""
+
+    def __exit__(self, *_):
+        self.directory.rmdir()
+        subprocess.run(["umount", self.mount], check=True)
+
+
+def starts_of(events):
+    """Of each supervisor that was executed: its and its builder's events."""
+    builders, starts = {}, {}
+    for when, pid, name, fields in events:
+        if name == "sched_process_exec" and "/ispawn-supervisor " in fields:
+            starts[pid] = [(when, "supervisor", "exec")]
+        elif name == "sched_process_fork" and pid in starts:
+            builders.setdefault(int(re.search(r"child_pid=(\d+)", fields)[1]), pid)
+        elif pid in starts:
+            starts[pid].append((when, "supervisor", name))
+        elif pid in builders:
+            starts[builders[pid]].append((when, "builder", name))
+    return list(starts.values())
 
 
 def phases_of(events):
-    """@events: (seconds, pid, text) of one start; milliseconds of each phase, None if one is missing."""
-    who = {"supervisor": events[0][1],
-           "builder": next((pid for _, pid, text in events if text.startswith("pivot_root(")), None)}
-    inside = next((float(match[1]) for _, pid, text in events if pid == who["supervisor"]
-                   and (match := re.search(r"clone3.* = \d+ <([0-9.]+)>$", text))), None)
+    """Milliseconds of each phase of one start; None when one is missing."""
     last, found, rest = events[0][0], [], iter(events[1:])
-    for _, process, call in PHASES:
-        if call is None:
-            end = last + inside if inside else None
-        else:
-            end = next((when for when, pid, text in rest if pid == who[process] and text.startswith(call)), None)
+    for _, who, call in PHASES:
+        end = next((when for when, process, name in rest if process == who and name == call), None)
         if end is None:
             return None
         found.append((end - last) * 1e3)
@@ -167,32 +205,20 @@ def phases_of(events):
     return found
 
 
-def read_trace(path):
-    """The trace, cut at each exec of the supervisor."""
-    starts = []
-    for line in pathlib.Path(path).read_text(errors="replace").splitlines():
-        match = re.match(r"(\d+) +(\d+\.\d+) (.*)", line)
-        if not match:
-            continue
-        event = (float(match[2]), match[1], match[3])
-        if re.match(r'execve\("[^"]*ispawn-supervisor"', match[3]):
-            starts.append([])
-        if starts:
-            starts[-1].append(event)
-    return starts
-
-
 def measure_phases(table, size, door):
     count = SIZES[size]["traced"]
-    with tempfile.NamedTemporaryFile() as trace:
-        # A filter of its own stops at these calls only; each stop still adds some 30 microseconds.
-        subprocess.run(["strace", "-f", "--seccomp-bpf", "-ttt", "-T", "-o", trace.name, "-e", "signal=none",
-                        "-e", f"trace={TRACED}", door, "start", "guest", str(count)],
-                       check=True, stdout=subprocess.DEVNULL)
-        taken = [phases for phases in map(phases_of, read_trace(trace.name)) if phases]
+    try:
+        with Trace() as trace:
+            for _ in range(count):
+                time.sleep(PAUSE_S)
+                subprocess.run([door, "start", "guest", "1"], check=True, stdout=subprocess.DEVNULL)
+            taken = [phases for phases in map(phases_of, starts_of(trace.events())) if phases]
+    except (OSError, subprocess.CalledProcessError) as problem:
+        table.head(f"by phase: not measured, the kernel's tracer cannot be used: {problem}")
+        return
     if len(taken) < count / 2:
         sys.exit(f"bench: of {count} traced starts only {len(taken)} could be read: PHASES is out of date")
-    table.head(f"the same by phase, {len(taken)} starts under strace, which inflates them: median (quartiles)")
+    table.head(f"the same by phase, from exec, {len(taken)} starts alone, under ftrace: median (quartiles)")
     for (name, _, _), values in zip(PHASES, zip(*taken)):
         middle, spread = quartiles(values)
         table.add(name, middle, "ms", spread=spread)
