@@ -158,13 +158,12 @@ static void forget(struct session *s)
 }
 
 /* The login shell, as sshd would start it: as the user, with the session's name. */
-static void run_shell(struct session *s, const char *command)
+static void run_shell(struct session *s, char *command)
 {
 	static char name[] = "ispawn-shell";
 	static char option[] = "-c";
 	char variable[sizeof(ISPAWN_SESSION_VARIABLE) + ISP_SESSION_ID_SIZE + 1];
-	cleanup_free char *copy = command ? strdup(command) : NULL;
-	char *const argv[] = {name, copy ? option : NULL, copy, NULL};
+	char *const argv[] = {name, command ? option : NULL, command, NULL};
 	char *const environment[] = {variable, NULL};
 
 	(void)snprintf(variable, sizeof(variable), "%s=%s", ISPAWN_SESSION_VARIABLE,
@@ -200,7 +199,7 @@ static int start_many(const char *user, long count)
 	return 0;
 }
 
-static int run_one(const char *user, const char *command)
+static int run_one(const char *user, char *command)
 {
 	struct session s = {0};
 	int status = 0;
@@ -217,6 +216,7 @@ static int run_one(const char *user, const char *command)
 
 static void hold_one(struct session *s, const char *user)
 {
+	static char command[] = "read line";
 	int ends[2];
 
 	decide(s, user);
@@ -227,7 +227,7 @@ static void hold_one(struct session *s, const char *user)
 	s->input_fd = ends[1];
 	(void)dup2(ends[0], STDIN_FILENO);
 	(void)close(ends[0]);
-	run_shell(s, "read line");
+	run_shell(s, command);
 }
 
 static int hold(long count, char **users, int user_count)
