@@ -46,7 +46,7 @@ void say(const struct shell *shell, const char *fmt, ...)
 		return;
 	used = strlen(text);
 	/* A raw terminal does not return the carriage itself. */
-	if (shell->terminal.fd >= 0)
+	if (shell->terminal.is_raw)
 		text[used++] = '\r';
 	text[used++] = '\n';
 	if (isp_fd_write_all(STDERR_FILENO, text, used) < 0)
@@ -229,12 +229,10 @@ static int run(struct shell *shell, int argc, char **argv,
 
 int main(int argc, char **argv)
 {
-	static struct shell shell = {.connection_fd = -EBADF,
-				     .signal_fd = -EBADF,
-				     .primary_fd = -EBADF,
-				     .terminal = {.fd = -EBADF}};
+	static struct shell shell; /* zeroed: what no channel uses is never touched */
 	bool is_closed[ISP_REQUEST_STREAMS];
 
+	shell.connection_fd = shell.signal_fd = shell.primary_fd = shell.terminal.fd = -EBADF;
 	/* Threat: another process of the user that traces us or opens our descriptors. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	if (streams_hold(is_closed) < 0)

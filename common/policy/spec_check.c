@@ -111,9 +111,10 @@ bool isp_spec_variable_is_allowed(const char *name)
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 				      "0123456789";
 	static const char *const refused[] = {
-		"BASH_ENV", "ENV",     "HOME",      "IFS",      "LOCPATH",  "LOGNAME",
-		"MAIL",     "NLSPATH", "PATH",      "PERL5LIB", "PERL5OPT", "PYTHONPATH",
-		"RUBYOPT",  "SHELL",   "SHELLOPTS", "USER",     NULL,
+		"BASHOPTS", "BASH_ENV", "ENV", "HOME", "HOSTALIASES", "IFS", "LOCALDOMAIN",
+		"LOCPATH", "LOGNAME", "MAIL", "NLSPATH", "PATH", "PERL5DB", "PERL5LIB",
+		"PERL5OPT", "PROMPT_COMMAND", "PS4", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP",
+		"RES_OPTIONS", "RUBYLIB", "RUBYOPT", "SHELL", "SHELLOPTS", "SSH_TTY", "USER", NULL,
 	};
 	size_t size = strlen(name);
 

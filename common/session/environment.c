@@ -26,17 +26,6 @@ static const char *const allowed[] = {
 	"GIT_PROTOCOL", /* git's protocol version 2 over ssh */
 };
 
-/* Set from the spec, or by the pty: a request's own are never looked at. */
-static const char *const fixed[] = {"HOME", "USER", "LOGNAME", "SHELL", "SSH_TTY"};
-
-/* Threat: AcceptEnv, or an administrator's `environment = *`-minded list.  These choose code: the
- * loader's and libc's search paths, and what a shell runs or splits before its first line. */
-static const char *const refused[] = {
-	"LD_*",        "GLIBC_TUNABLES", "GCONV_PATH",  "LOCPATH",        "NLSPATH", "MALLOC_*",
-	"RES_OPTIONS", "LOCALDOMAIN",    "HOSTALIASES", "BASH_ENV",       "ENV",     "BASH_FUNC_*",
-	"SHELLOPTS",   "BASHOPTS",       "PS4",         "PROMPT_COMMAND", "IFS",     "ISPAWN_*",
-};
-
 static size_t name_length(const char *entry)
 {
 	return strcspn(entry, "=");
@@ -49,14 +38,6 @@ static bool matches(const char *entry, const char *pattern)
 	if (size > 0 && pattern[size - 1] == '*')
 		return length >= size - 1 && strncmp(entry, pattern, size - 1) == 0;
 	return length == size && strncmp(entry, pattern, size) == 0;
-}
-
-static bool is_listed(const char *entry, const char *const *patterns, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (matches(entry, patterns[i]))
-			return true;
-	return false;
 }
 
 static bool is_name_byte(char c, bool is_first)
@@ -78,11 +59,9 @@ bool isp_environment_is_sane(const char *entry)
 
 bool isp_environment_is_allowed(const char *entry, const struct isp_spec *spec)
 {
-	if (is_listed(entry, refused, ISP_ARRAY_SIZE(refused)) ||
-	    is_listed(entry, fixed, ISP_ARRAY_SIZE(fixed)))
-		return false;
-	if (is_listed(entry, allowed, ISP_ARRAY_SIZE(allowed)))
-		return true;
+	for (size_t i = 0; i < ISP_ARRAY_SIZE(allowed); i++)
+		if (matches(entry, allowed[i]))
+			return true;
 	for (size_t i = 0; i < spec->environment_count; i++) {
 		const char *name = spec->environment[i];
 
@@ -93,7 +72,7 @@ bool isp_environment_is_allowed(const char *entry, const struct isp_spec *spec)
 }
 
 /* Our own entries (at most FACTS_MAX) and pointers to the request's, before they are packed. */
-#define FACTS_MAX 6
+#define FACTS_MAX 5
 struct draft {
 	char *facts[FACTS_MAX]; /* owned */
 	size_t fact_count;
@@ -186,9 +165,7 @@ int isp_environment_build(const struct isp_spec *spec, const struct isp_request 
 		    isp_environment_is_allowed(entry, spec) && !draft_has(&draft, entry))
 			draft.entries[draft.count++] = entry;
 	}
-	/* An administrator who lists PATH wants the login's own. */
-	if (!draft_has(&draft, PATH_TENANT))
-		draft.entries[draft.count++] =
-			spec->privilege == ISP_PRIVILEGE_ROOT ? PATH_ROOT : PATH_TENANT;
+	draft.entries[draft.count++] =
+		spec->privilege == ISP_PRIVILEGE_ROOT ? PATH_ROOT : PATH_TENANT;
 	return pack(&draft, ret_environment);
 }

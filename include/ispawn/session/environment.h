@@ -5,8 +5,9 @@
  * Theory of operation: pure functions, an allowlist and a few facts from the spec.  A variable that
  * a client sets (sshd's AcceptEnv and PermitUserEnvironment, su without a dash) must not choose
  * which code runs before the tenant's first own instruction, so nothing passes unless it is named
- * here or by the administrator, and names that steer the loader or a shell's start never pass.
- * Identity (HOME, USER, LOGNAME, SHELL) comes from the spec, whatever the request says.
+ * here or by the administrator.  What an administrator may name is the spec's to check
+ * (isp_spec_variable_is_allowed()): nothing that steers the loader, and not the identity (HOME,
+ * USER, LOGNAME, SHELL, PATH), which comes from the spec, whatever the request says.
  */
 #ifndef ISPAWN_SESSION_ENVIRONMENT_H
 #define ISPAWN_SESSION_ENVIRONMENT_H
@@ -22,7 +23,7 @@ bool isp_environment_is_sane(const char *entry);
 /**
  * isp_environment_is_allowed() - may this variable of a request reach the tenant?
  * @entry: NAME=value or NAME
- * @spec:  its `environment` adds names; it cannot add those that are always refused
+ * @spec:  its `environment` adds names
  */
 bool isp_environment_is_allowed(const char *entry, const struct isp_spec *spec);
 
