@@ -44,7 +44,7 @@ static int is_covered(const char *shell, struct isp_error *err)
 {
 	cleanup_close int shell_fd = -EBADF;
 	cleanup_close int ispawn_fd = -EBADF;
-	struct stat shell_st, ispawn_st;
+	struct stat shell_st = {0}, ispawn_st = {0};
 	int r = open_file(ISPAWN_SHELL, &ispawn_fd, &ispawn_st, err);
 
 	if (r == 0)
@@ -109,7 +109,7 @@ static int bind_both(const char *shell, struct isp_error *err)
 	cleanup_close int shell_fd = -EBADF;
 	cleanup_close int ispawn_fd = -EBADF;
 	cleanup_close int placeholder_fd = -EBADF;
-	struct stat st;
+	struct stat st = {0};
 	int r = open_file(shell, &shell_fd, &st, err);
 
 	if (r == 0)

@@ -132,7 +132,8 @@ static int make_argv(const struct start *start, char ***ret_argv)
 		free(argv);
 		return -ENOMEM;
 	}
-	memcpy(argv + 1, request->args, request->arg_count * sizeof(*argv));
+	for (size_t i = 0; i < request->arg_count; i++)
+		argv[i + 1] = request->args[i];
 	*ret_argv = argv;
 	return 0;
 }
@@ -162,7 +163,7 @@ static int become_tenant(const struct start *start)
 		r = isp_environment_build(&start->init->spec, start->request, start->init->shell,
 					  start->tty_name[0] ? start->tty_name : NULL,
 					  &environment);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	(void)umask(start->request->umask);
 	enter_home(&start->init->spec);

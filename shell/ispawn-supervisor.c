@@ -30,10 +30,11 @@ static int take_descriptors(struct isp_supervisor *s, struct isp_error *err)
 {
 	for (int fd = 0; fd < FIRST_FREE_FD; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && fd != APPLICATION_FD)
-			return isp_err_set(err, EBADF, ISP_STAGE_START,
-					   "descriptor %d is closed: ispawn-supervisor is started by "
-					   "pam_ispawn, not by hand",
-					   fd);
+			return isp_err_set(
+				err, EBADF, ISP_STAGE_START,
+				"descriptor %d is closed: ispawn-supervisor is started by "
+				"pam_ispawn, not by hand",
+				fd);
 	if (isp_sys_close_range(FIRST_FREE_FD, ~0u, 0) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_START, "close_range (Linux 5.9)");
 	s->door_fd = DOOR_FD;
@@ -59,7 +60,7 @@ static int leave_login(struct isp_supervisor *s, struct isp_error *err)
 {
 	sigset_t all, ending;
 
-	(void)setsid(); /* Ignored: EPERM when the door has done it */
+	(void)setsid();   /* Ignored: EPERM when the door has done it */
 	(void)umask(022); /* what is to be narrower says so */
 	(void)sigfillset(&all);
 	(void)sigemptyset(&ending);
@@ -138,7 +139,8 @@ int main(void)
 	if (supervisor.door_fd >= 0) {
 		struct isp_message closed = {.type = ISP_MESSAGE_CLOSED};
 
-		isp_ignore(isp_message_send(supervisor.door_fd, &closed, NULL, 0, 0)); /* may be gone */
+		isp_ignore(isp_message_send(supervisor.door_fd, &closed, NULL, 0,
+					    0)); /* may be gone */
 	}
 	return 0;
 }

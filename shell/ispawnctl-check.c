@@ -81,7 +81,6 @@ static bool is_new(struct check *check, const char *key)
 {
 	struct wants *w = &check->tried;
 	char **moved;
-	char *copy;
 
 	for (size_t i = 0; i < w->count; i++)
 		if (strcmp(w->keys[i], key) == 0)
@@ -90,9 +89,9 @@ static bool is_new(struct check *check, const char *key)
 	if (!moved)
 		return true;
 	w->keys = moved;
-	copy = strdup(key);
-	if (copy)
-		w->keys[w->count++] = copy;
+	w->keys[w->count] = strdup(key);
+	if (w->keys[w->count])
+		w->count++;
 	return true;
 }
 

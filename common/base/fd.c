@@ -44,6 +44,12 @@ int isp_fd_write_all(int fd, const void *bytes, size_t size)
 	return 0;
 }
 
+/* A failed call's errno, and never 0: the caller would take what was not read for read. */
+static int failure(void)
+{
+	return errno > 0 ? -errno : -EIO;
+}
+
 int isp_fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text)
 {
 	cleanup_close int fd = -EBADF;
@@ -53,9 +59,9 @@ int isp_fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text)
 
 	fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return failure();
 	if (fstat(fd, &st) != 0)
-		return -errno;
+		return failure();
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
 	text = malloc(max + 1);
@@ -153,7 +159,8 @@ int isp_fd_receive(int sock_fd, void *ret_bytes, size_t size, int *ret_fds, size
 	if (n < 0)
 		return -errno;
 	count = collect_fds(&message, fds);
-	/* Kernel: unix(7): descriptors beyond the buffer are closed by the kernel, MSG_CTRUNC set. */
+	/* Kernel: unix(7): descriptors beyond the buffer are closed by the kernel, MSG_CTRUNC set.
+	 */
 	if (n > 0 && (size_t)n == size && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		memcpy(ret_fds, fds, count * sizeof(int));
 		*ret_fd_count = count;

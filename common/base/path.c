@@ -36,7 +36,8 @@ bool isp_path_is_clean(const char *path)
 static bool is_roots_alone(const struct stat *st)
 {
 	/* The mode of a symlink means nothing: whoever may replace it needs its directory. */
-	return st->st_uid == 0 && (S_ISLNK(st->st_mode) || (st->st_mode & (S_IWGRP | S_IWOTH)) == 0);
+	return st->st_uid == 0 &&
+	       (S_ISLNK(st->st_mode) || (st->st_mode & (S_IWGRP | S_IWOTH)) == 0);
 }
 
 /* What is left of a walk: where we stand and the rest of the path. */
@@ -130,9 +131,10 @@ int isp_path_open_trusted(const char *path, int flags, enum isp_stage stage, int
 		r = step(&w, flags, &fd);
 	isp_fd_close(&w.dir_fd);
 	if (r == -EPERM)
-		return isp_err_set(err, EPERM, stage,
-				   "\"%s\": it, or a directory above it, can be changed by others than root",
-				   path);
+		return isp_err_set(
+			err, EPERM, stage,
+			"\"%s\": it, or a directory above it, can be changed by others than root",
+			path);
 	if (r < 0)
 		return isp_err_set(err, -r, stage, "open \"%s\"", path);
 	*ret_fd = fd;

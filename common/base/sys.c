@@ -95,6 +95,12 @@ int isp_sys_seccomp(unsigned int operation, unsigned int flags, void *args)
 	return (int)syscall(SYS_seccomp, operation, flags, args);
 }
 
+_Noreturn void isp_sys_exit_group(int status)
+{
+	for (;;)
+		(void)syscall(SYS_exit_group, status);
+}
+
 long isp_sys_by_number(long number, unsigned long first, unsigned long second)
 {
 	return syscall(number, first, second);

@@ -17,36 +17,36 @@ static const struct {
 	unsigned int number;
 	unsigned int phases;
 } supervisor[] = {
-  /* Namespaces, mounts, idmapped mounts, and joining the mount namespace of a user's shared
-  * overlay. */
-	{CAP_SYS_ADMIN,       PHASE_BUILD             },
- /* Joining a mount namespace also takes this one. */
-	{CAP_SYS_CHROOT,      PHASE_BUILD             },
- /* Writing maps of more than one's own id, and making the upper layer as the container's
-  * root (setfsuid, setfsgid). */
-	{CAP_SETUID,          PHASE_BUILD             },
-	{CAP_SETGID,          PHASE_BUILD             },
- /* Kernel: 5.12: a map that holds the parent namespace's uid 0; and file capabilities that
-  * an overlay copies up. */
-	{CAP_SETFCAP,         PHASE_BUILD             },
- /* Emptying the bounding set on the way to rest. */
-	{CAP_SETPCAP,         PHASE_BUILD             },
- /* Kernel: an overlay reaches its layers with the capabilities of whoever mounted it: files
-  * copied up keep their owner, mode, set-id bits and attributes, and a removed file becomes
-  * a whiteout, which is a device node. */
-	{CAP_CHOWN,           PHASE_BUILD             },
-	{CAP_DAC_OVERRIDE,    PHASE_BUILD             },
-	{CAP_DAC_READ_SEARCH, PHASE_BUILD             },
-	{CAP_FOWNER,          PHASE_BUILD             },
-	{CAP_FSETID,          PHASE_BUILD             },
-	{CAP_MKNOD,           PHASE_BUILD             },
- /* /proc/PID/ns of the builder, which its change of ids has made non-dumpable. */
-	{CAP_SYS_PTRACE,      PHASE_BUILD             },
- /* A hard limit of open files above the login's own; see is_optional(). */
-	{CAP_SYS_RESOURCE,    PHASE_BUILD             },
- /* Init and its tenants run under another uid.  The rest of the resting supervisor's work
-  * needs nothing: descriptors that it holds, and directories that belong to root. */
-	{CAP_KILL,            PHASE_BUILD | PHASE_REST},
+	/* Namespaces, mounts, idmapped mounts, and joining the mount namespace of a user's shared
+	 * overlay. */
+	{CAP_SYS_ADMIN, PHASE_BUILD},
+	/* Joining a mount namespace also takes this one. */
+	{CAP_SYS_CHROOT, PHASE_BUILD},
+	/* Writing maps of more than one's own id, and making the upper layer as the container's
+	 * root (setfsuid, setfsgid). */
+	{CAP_SETUID, PHASE_BUILD},
+	{CAP_SETGID, PHASE_BUILD},
+	/* Kernel: 5.12: a map that holds the parent namespace's uid 0; and file capabilities that
+	 * an overlay copies up. */
+	{CAP_SETFCAP, PHASE_BUILD},
+	/* Emptying the bounding set on the way to rest. */
+	{CAP_SETPCAP, PHASE_BUILD},
+	/* Kernel: an overlay reaches its layers with the capabilities of whoever mounted it: files
+	 * copied up keep their owner, mode, set-id bits and attributes, and a removed file becomes
+	 * a whiteout, which is a device node. */
+	{CAP_CHOWN, PHASE_BUILD},
+	{CAP_DAC_OVERRIDE, PHASE_BUILD},
+	{CAP_DAC_READ_SEARCH, PHASE_BUILD},
+	{CAP_FOWNER, PHASE_BUILD},
+	{CAP_FSETID, PHASE_BUILD},
+	{CAP_MKNOD, PHASE_BUILD},
+	/* /proc/PID/ns of the builder, which its change of ids has made non-dumpable. */
+	{CAP_SYS_PTRACE, PHASE_BUILD},
+	/* A hard limit of open files above the login's own; see is_optional(). */
+	{CAP_SYS_RESOURCE, PHASE_BUILD},
+	/* Init and its tenants run under another uid.  The rest of the resting supervisor's work
+	 * needs nothing: descriptors that it holds, and directories that belong to root. */
+	{CAP_KILL, PHASE_BUILD | PHASE_REST},
 };
 
 static uint64_t supervisor_mask(unsigned int phase)

@@ -90,7 +90,7 @@ int isp_cgroup_enable(int dir_fd, const char *where, const struct isp_limits *li
 
 	if (r == 0)
 		r = isp_fd_read_file(dir_fd, "cgroup.subtree_control", LIST_TEXT_MAX, &enabled);
-	if (r < 0)
+	if (r != 0)
 		return isp_err_set(err, -r, ISP_STAGE_CGROUP, "read the controllers of %s", where);
 	for (size_t i = 0; i < ISP_ARRAY_SIZE(needs); i++) {
 		const struct need *need = &needs[i];

@@ -17,7 +17,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define COPY "copy"
@@ -38,8 +37,7 @@ static _Noreturn void exec_cp(int source_fd, int target_fd)
 	if (source >= 0 && target >= 0 && dup2(source, SOURCE_FD) >= 0 &&
 	    dup2(target, TARGET_FD) >= 0 && isp_sys_close_range(TARGET_FD + 1, ~0u, 0) == 0)
 		(void)execve("/bin/cp", argv, envp); /* Ignored: reported below as 127 */
-	(void)syscall(SYS_exit_group, 127);
-	__builtin_unreachable();
+	isp_sys_exit_group(127);
 }
 
 static int wait_copy(const struct isp_place *place, pid_t pid, int pid_fd, struct isp_error *err)
@@ -67,16 +65,16 @@ static int wait_copy(const struct isp_place *place, pid_t pid, int pid_fd, struc
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return isp_err_set(err, EIO, ISP_STAGE_ROOTFS,
 				   "copy the template: cp ended with status %d (is the disk full?)",
-				   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+				   WIFEXITED(status) ? WEXITSTATUS(status)
+						     : 128 + WTERMSIG(status));
 	return 0;
 }
 
 static int copy_template(const struct isp_place *place, int target_fd, struct isp_error *err)
 {
 	cleanup_close int pid_fd = -EBADF;
-	struct clone_args args = {.flags = CLONE_PIDFD,
-				  .pidfd = (__u64)(uintptr_t)&pid_fd,
-				  .exit_signal = SIGCHLD};
+	struct clone_args args = {
+		.flags = CLONE_PIDFD, .pidfd = (__u64)(uintptr_t)&pid_fd, .exit_signal = SIGCHLD};
 	pid_t pid = isp_sys_clone3(&args, sizeof(args));
 
 	if (pid < 0)

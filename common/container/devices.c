@@ -19,14 +19,14 @@ static const struct node {
 	const char *path;
 	unsigned int major_number, minor_number;
 } nodes[] = {
-	[ISP_DEVICE_NULL] = {"/dev/null", 1, 3},     [ISP_DEVICE_ZERO] = {"/dev/zero", 1, 5},
-	[ISP_DEVICE_FULL] = {"/dev/full", 1, 7},     [ISP_DEVICE_RANDOM] = {"/dev/random", 1, 8},
+	[ISP_DEVICE_NULL] = {"/dev/null", 1, 3},       [ISP_DEVICE_ZERO] = {"/dev/zero", 1, 5},
+	[ISP_DEVICE_FULL] = {"/dev/full", 1, 7},       [ISP_DEVICE_RANDOM] = {"/dev/random", 1, 8},
 	[ISP_DEVICE_URANDOM] = {"/dev/urandom", 1, 9}, [ISP_DEVICE_TTY] = {"/dev/tty", 5, 0},
 };
 _Static_assert(ISP_ARRAY_SIZE(nodes) == ISP_DEVICE_COUNT, "every device has its numbers");
 
 static const char *const links[][2] = {
-	{"/proc/self/fd", "/dev/fd"},	    {"/proc/self/fd/0", "/dev/stdin"},
+	{"/proc/self/fd", "/dev/fd"},       {"/proc/self/fd/0", "/dev/stdin"},
 	{"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
 	{"pts/ptmx", "/dev/ptmx"},
 };
@@ -67,8 +67,7 @@ int isp_devices_attach(struct isp_builder *b, struct isp_error *err)
 	for (size_t i = 0; i < ISP_DEVICE_COUNT; i++) {
 		int r = isp_tree_make_target(nodes[i].path, b->device_fds[i]);
 
-		if (r == 0 &&
-		    isp_sys_move_mount(b->device_fds[i], AT_FDCWD, nodes[i].path, 0) != 0)
+		if (r == 0 && isp_sys_move_mount(b->device_fds[i], AT_FDCWD, nodes[i].path, 0) != 0)
 			r = -errno;
 		if (r < 0)
 			return isp_err_set(err, -r, ISP_STAGE_DEVICES, "attach \"%s\"",

@@ -46,7 +46,8 @@ int isp_drop_namespaces(struct isp_builder *b, struct isp_error *err)
 	(void)b;
 	/* Order: after the move into the session's cgroup, which becomes the visible root. */
 	if (unshare(CLONE_NEWCGROUP) != 0)
-		return isp_err_set(err, errno, ISP_STAGE_NAMESPACES, "unshare the cgroup namespace");
+		return isp_err_set(err, errno, ISP_STAGE_NAMESPACES,
+				   "unshare the cgroup namespace");
 	return 0;
 }
 
@@ -156,8 +157,7 @@ int isp_prove_drops(struct isp_builder *b, struct isp_error *err)
 		r = isp_seccomp_verify(err);
 	if (r < 0)
 		return r;
-	if (b->spec->privilege == ISP_PRIVILEGE_NONE &&
-	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+	if (b->spec->privilege == ISP_PRIVILEGE_NONE && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return isp_err_set(err, EPERM, ISP_STAGE_PROVE, "no_new_privs is off");
 	if (unshare(CLONE_NEWUSER) == 0 || unshare(CLONE_NEWNS) == 0)
 		return isp_err_set(err, EPERM, ISP_STAGE_PROVE, "a namespace could be made");

@@ -22,7 +22,8 @@ static int copy_entries(int from_fd, int to_fd, const struct isp_spec *spec, uns
 static int copy_file(int from_fd, int to_fd, const char *name, const struct stat *st,
 		     const struct isp_spec *spec)
 {
-	cleanup_close int in = openat(from_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	cleanup_close int in =
+		openat(from_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	cleanup_close int out = -EBADF;
 	ssize_t n;
 
@@ -72,7 +73,7 @@ static int copy_directory(int from_fd, int to_fd, const char *name, const struct
 	if (r < 0)
 		return r;
 	return fchown(to, spec->uid, spec->gid) != 0 || fchmod(to, st->st_mode & 0777) != 0 ? -errno
-											     : 0;
+											    : 0;
 }
 
 static int copy_entry(int from_fd, int to_fd, const char *name, const struct isp_spec *spec,

@@ -111,7 +111,8 @@ static int ensure_entry(const char *path, const char *entry, const char *name, u
 	(void)snprintf(number, sizeof(number), "%u", id);
 	fresh = with_entry(text, entry, name, number);
 	r = fresh ? isp_tree_write(path, fresh, 0644) : -ENOMEM;
-	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_IDENTITY, "write the copy's \"%s\"", path) : 0;
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_IDENTITY, "write the copy's \"%s\"", path)
+		     : 0;
 }
 
 static int ensure_user(const struct isp_builder *b, struct isp_error *err)
@@ -145,12 +146,12 @@ static int ensure_groups(const struct isp_spec *spec, struct isp_error *err)
 	return r;
 }
 
-static int ensure_text(const char *path, const char *text, unsigned int mode,
-		       struct isp_error *err)
+static int ensure_text(const char *path, const char *text, unsigned int mode, struct isp_error *err)
 {
 	int r = isp_tree_write(path, text, mode);
 
-	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_IDENTITY, "write the copy's \"%s\"", path) : 0;
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_IDENTITY, "write the copy's \"%s\"", path)
+		     : 0;
 }
 
 int isp_identity_write_files(struct isp_builder *b, struct isp_error *err)
@@ -175,9 +176,7 @@ int isp_identity_write_files(struct isp_builder *b, struct isp_error *err)
 		r = ensure_text("/etc/hostname", hostname, 0644, err);
 	if (r == 0)
 		r = ensure_text("/etc/hosts", hosts, 0644, err);
-	if (r == 0)
-		r = ensure_text("/etc/machine-id", machine_id, 0444, err);
-	return r < 0 ? r : ensure_text("/etc/resolv.conf", b->resolv, 0644, err);
+	return r < 0 ? r : ensure_text("/etc/machine-id", machine_id, 0444, err);
 }
 
 static bool is_program(const char *path)

@@ -12,7 +12,7 @@
 
 /* Above what distributions, sssd and systemd hand out (all below 2^31), below (uid_t)-1. */
 #define POOL_FIRST UINT64_C(0x80000000)
-#define POOL_LAST  UINT64_C(0xfffe0000)
+#define POOL_LAST UINT64_C(0xfffe0000)
 #define RANGES_FILE "ranges"
 #define DATABASE_MAX (4u << 20) /* bytes of /etc/subuid or `ranges` */
 
@@ -97,7 +97,7 @@ static int read_database(int dir_fd, const char *path, char **ret_text, struct i
 		*ret_text = strdup("");
 		r = *ret_text ? 0 : -ENOMEM;
 	}
-	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_IDMAP, "read \"%s\"", path) : 0;
+	return r == 0 ? 0 : isp_err_set(err, -r, ISP_STAGE_IDMAP, "read \"%s\"", path);
 }
 
 /* Takes the first free range of the pool and writes it down. */
@@ -172,7 +172,7 @@ int isp_idmap_find(int store_fd, const struct isp_spec *spec, struct isp_idmap *
 	r = read_database(AT_FDCWD, "/etc/subuid", &subuid, err);
 	if (r == 0)
 		r = read_database(AT_FDCWD, "/etc/subgid", &subgid, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (!visit_ranges(subuid, is_owners, &uids) || !visit_ranges(subgid, is_owners, &gids)) {
 		r = pool_find(store_fd, subuid, subgid, &uids, err);

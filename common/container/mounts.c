@@ -14,6 +14,7 @@
 #include "ispawn/base/fd.h"
 #include "ispawn/base/sys.h"
 #include "ispawn/container/builder.h"
+#include "ispawn/container/tmpfs.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,7 +24,6 @@
 
 #define QUIET (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 #define OPTIONS_MAX 5
-#define BYTES_PER_INODE 4096u
 
 /* A number that only the spec knows. */
 enum sized { SIZED_NO, SIZED_TMP };
@@ -80,19 +80,6 @@ int isp_mounts_make_private(struct isp_builder *b, struct isp_error *err)
 	return 0;
 }
 
-static int set_sized(int fs_fd, uint64_t bytes)
-{
-	char size[24], inodes[24];
-
-	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes);
-	(void)snprintf(inodes, sizeof(inodes), "%llu",
-		       (unsigned long long)(bytes / BYTES_PER_INODE + 64));
-	if (isp_sys_fsconfig(fs_fd, FSCONFIG_SET_STRING, "size", size, 0) != 0)
-		return -errno;
-	return isp_sys_fsconfig(fs_fd, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) != 0 ? -errno
-											  : 0;
-}
-
 static int make_one(const struct filesystem *fs, const struct isp_spec *spec, int *ret_fd,
 		    struct isp_error *err)
 {
@@ -104,7 +91,7 @@ static int make_one(const struct filesystem *fs, const struct isp_spec *spec, in
 		if (isp_sys_fsconfig(fs_fd, FSCONFIG_SET_STRING, fs->options[i][0],
 				     fs->options[i][1], 0) != 0)
 			return fail(err, ISP_STAGE_MOUNTS, "set an option of", fs->type);
-	if (fs->sized == SIZED_TMP && set_sized(fs_fd, spec->tmp_size_bytes) < 0)
+	if (fs->sized == SIZED_TMP && isp_tmpfs_set_size(fs_fd, spec->tmp_size_bytes) != 0)
 		return fail(err, ISP_STAGE_MOUNTS, "set the size (tmp_size) of", fs->type);
 	if (isp_sys_fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0)
 		return fail(err, ISP_STAGE_MOUNTS, "create file system", fs->type);
@@ -172,7 +159,8 @@ static int attach_one(int fd, const char *target, struct isp_error *err)
 	int r = isp_tree_make_target(target, fd);
 
 	if (r < 0)
-		return isp_err_set(err, -r, ISP_STAGE_MOUNTS, "make the mount point \"%s\"", target);
+		return isp_err_set(err, -r, ISP_STAGE_MOUNTS, "make the mount point \"%s\"",
+				   target);
 	if (isp_sys_move_mount(fd, AT_FDCWD, target, 0) != 0)
 		return fail(err, ISP_STAGE_MOUNTS, "attach", target);
 	return 0;
@@ -197,10 +185,10 @@ int isp_mounts_attach(struct isp_builder *b, struct isp_error *err)
 /* Of the machine, not of the container; files are hidden by the null device, directories by an
  * empty file system.  What this kernel does not have needs no hiding. */
 static const char *const masked[] = {
-	"/proc/kcore",	     "/proc/keys",	   "/proc/key-users", "/proc/timer_list",
-	"/proc/sched_debug", "/proc/latency_stats", "/proc/kmsg",     "/proc/sysrq-trigger",
-	"/proc/acpi",	     "/proc/scsi",	   "/proc/asound",    "/sys/firmware",
-	"/sys/kernel",	     "/sys/fs/pstore",	   "/sys/power",      "/sys/fs/bpf",
+	"/proc/kcore",       "/proc/keys",          "/proc/key-users", "/proc/timer_list",
+	"/proc/sched_debug", "/proc/latency_stats", "/proc/kmsg",      "/proc/sysrq-trigger",
+	"/proc/acpi",        "/proc/scsi",          "/proc/asound",    "/sys/firmware",
+	"/sys/kernel",       "/sys/fs/pstore",      "/sys/power",      "/sys/fs/bpf",
 };
 static const char *const read_only[] = {"/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"};
 
@@ -240,8 +228,7 @@ static int make_read_only(const char *path, struct isp_error *err)
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
 	cleanup_close int fd = -EBADF;
 
-	fd = isp_sys_open_tree(AT_FDCWD, path,
-			       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	fd = isp_sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : fail(err, ISP_STAGE_MOUNTS, "clone", path);
 	if (isp_sys_mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) != 0 ||

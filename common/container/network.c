@@ -11,8 +11,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#define RESOLV_MAX 65536
-
 static char *format_resolvers(const struct isp_spec *spec)
 {
 	char *text = NULL;
@@ -30,25 +28,14 @@ static char *format_resolvers(const struct isp_spec *spec)
 	return text;
 }
 
-/* `dns` wins; network = host without it resolves as the host does; else nothing is there to ask. */
-int isp_network_read_resolv(struct isp_builder *b, struct isp_error *err)
+/* The spec's resolvers and no others: with network = host the door has put the host's own there. */
+int isp_network_write_resolv(struct isp_builder *b, struct isp_error *err)
 {
-	cleanup_close int fd = -EBADF;
-	ssize_t n;
+	cleanup_free char *text = format_resolvers(b->spec);
+	int r = text ? isp_tree_write("/etc/resolv.conf", text, 0644) : -ENOMEM;
 
-	if (b->spec->dns_count > 0 || b->spec->network != ISP_NETWORK_HOST) {
-		b->resolv = format_resolvers(b->spec);
-		return b->resolv ? 0
-				 : isp_err_set(err, ENOMEM, ISP_STAGE_NETWORK, "write resolv.conf");
-	}
-	/* Usually a symlink, of the host's own: followed, on the host's side. */
-	fd = open("/etc/resolv.conf", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	b->resolv = calloc(1, RESOLV_MAX);
-	if (!b->resolv)
-		return isp_err_set(err, ENOMEM, ISP_STAGE_NETWORK, "read resolv.conf");
-	n = fd < 0 ? 0 : isp_fd_read_all(fd, b->resolv, RESOLV_MAX - 1);
-	return n < 0 ? isp_err_set(err, (int)-n, ISP_STAGE_NETWORK,
-				   "read the host's \"/etc/resolv.conf\"")
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_NETWORK,
+				   "write the copy's \"/etc/resolv.conf\"")
 		     : 0;
 }
 

@@ -13,6 +13,7 @@
 #include "ispawn/base/path.h"
 #include "ispawn/base/sys.h"
 #include "ispawn/container/rootfs.h"
+#include "ispawn/container/tmpfs.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -30,7 +31,6 @@
 #define ROOT "root"
 /* A readonly root takes a few identity files before it is closed. */
 #define READONLY_BYTES (4u << 20)
-#define BYTES_PER_INODE 4096u
 
 static int fail(struct isp_error *err, const char *what)
 {
@@ -73,13 +73,8 @@ static int attach_memory_data(uint64_t size_bytes, struct isp_error *err)
 {
 	cleanup_close int fs_fd = isp_sys_fsopen("tmpfs", FSOPEN_CLOEXEC);
 	cleanup_close int fd = -EBADF;
-	char size[24], inodes[24];
 
-	(void)snprintf(size, sizeof(size), "%llu", (unsigned long long)size_bytes);
-	(void)snprintf(inodes, sizeof(inodes), "%llu",
-		       (unsigned long long)(size_bytes / BYTES_PER_INODE + 64));
-	if (fs_fd < 0 || isp_sys_fsconfig(fs_fd, FSCONFIG_SET_STRING, "size", size, 0) != 0 ||
-	    isp_sys_fsconfig(fs_fd, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) != 0 ||
+	if (fs_fd < 0 || isp_tmpfs_set_size(fs_fd, size_bytes) != 0 ||
 	    isp_sys_fsconfig(fs_fd, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 ||
 	    isp_sys_fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0)
 		return fail(err, "make the tmpfs for the upper layer");

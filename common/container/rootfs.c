@@ -19,7 +19,8 @@ int isp_rootfs_private_namespace(int *ret_fd, struct isp_error *err)
 	if (unshare(CLONE_NEWNS) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "unshare the mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0)
-		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "make the mount namespace a slave");
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS,
+				   "make the mount namespace a slave");
 	*ret_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	if (*ret_fd < 0)
 		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "open \"/proc/self/ns/mnt\"");

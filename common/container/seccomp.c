@@ -51,16 +51,16 @@ struct proof {
 };
 
 static const struct proof proofs[] = {
-  /* Kernel: EINVAL, for the flag of lowest value, which no namespace has. */
-	{"unshare of a user namespace", SYS_unshare,       {CLONE_NEWUSER | 1UL, 0},     EPERM },
- /* Kernel: EINVAL, for a structure of size 0. */
-	{"clone3",		      SYS_clone3,        {0, 0},                       ENOSYS},
- /* Kernel: EOPNOTSUPP, for an operation that does not exist. */
-	{"keyctl",		      SYS_keyctl,        {0x7fffffff, 0},              EPERM },
- /* Kernel: EBADF. */
-	{"ioctl TIOCSTI",               SYS_ioctl,         {(unsigned long)-1, TIOCSTI}, EPERM },
- /* EPERM would be an allowlist's default, on which C libraries do not fall back. */
-	{"an unknown call",             NUMBER_OF_NO_CALL, {0, 0},                       ENOSYS},
+	/* Kernel: EINVAL, for the flag of lowest value, which no namespace has. */
+	{"unshare of a user namespace", SYS_unshare, {CLONE_NEWUSER | 1UL, 0}, EPERM},
+	/* Kernel: EINVAL, for a structure of size 0. */
+	{"clone3", SYS_clone3, {0, 0}, ENOSYS},
+	/* Kernel: EOPNOTSUPP, for an operation that does not exist. */
+	{"keyctl", SYS_keyctl, {0x7fffffff, 0}, EPERM},
+	/* Kernel: EBADF. */
+	{"ioctl TIOCSTI", SYS_ioctl, {(unsigned long)-1, TIOCSTI}, EPERM},
+	/* EPERM would be an allowlist's default, on which C libraries do not fall back. */
+	{"an unknown call", NUMBER_OF_NO_CALL, {0, 0}, ENOSYS},
 };
 
 int isp_seccomp_verify(struct isp_error *err)

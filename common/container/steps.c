@@ -23,8 +23,6 @@ static const struct {
 	/* The host's tree is still the root. */
 	{"cgroup namespace", isp_drop_namespaces},
 	{"private mounts", isp_mounts_make_private},
-	/* Order: the host's resolv.conf is the host's to read, as the host's root. */
-	{"resolvers", isp_network_read_resolv},
 	/* Order: what is mounted from here on belongs to the container. */
 	{"container root", isp_drop_become_container_root},
 	{"file systems", isp_mounts_make},
@@ -38,6 +36,7 @@ static const struct {
 	/* Order: the passwd entry names the shell that is really there. */
 	{"shell", isp_identity_find_shell},
 	{"identity files", isp_identity_write_files},
+	{"resolvers", isp_network_write_resolv},
 	{"home", isp_home_attach},
 	/* Order: after the last edit of the root. */
 	{"seal", isp_mounts_seal_root},

@@ -73,11 +73,12 @@ static int check_owner(int user_fd, const struct isp_spec *spec, struct isp_erro
 				   "read or make \"" ISPAWN_STORE_DIR "/users/%s/owner\"",
 				   spec->user);
 	if (strcmp(text, uid) != 0)
-		return isp_err_set(err, EPERM, ISP_STAGE_ROOTFS,
-				   "\"" ISPAWN_STORE_DIR
-				   "/users/%s\" belongs to another uid than %u: remove it or correct "
-				   "its file \"owner\"",
-				   spec->user, spec->uid);
+		return isp_err_set(
+			err, EPERM, ISP_STAGE_ROOTFS,
+			"\"" ISPAWN_STORE_DIR
+			"/users/%s\" belongs to another uid than %u: remove it or correct "
+			"its file \"owner\"",
+			spec->user, spec->uid);
 	return 0;
 }
 
@@ -163,8 +164,7 @@ int isp_store_open(const struct isp_spec *spec, int64_t deadline_ms, int cancel_
 	r = isp_path_make_dir(store.user_fd, copy, 0700, &store.copy_fd);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
-				   "make \"" ISPAWN_STORE_DIR "/users/%s/%s\"", spec->user,
-				   copy);
+				   "make \"" ISPAWN_STORE_DIR "/users/%s/%s\"", spec->user, copy);
 	*ret_store = store;
 	store = ISP_STORE_CLOSED;
 	return 0;
@@ -221,7 +221,8 @@ void isp_store_close(struct isp_store *store)
 {
 	/* A home that was not committed is a failed login's: nothing half made stays. */
 	if (store->is_home_new)
-		isp_ignore(isp_path_remove_tree(store->user_fd, HOME_NEW)); /* the next login does */
+		isp_ignore(
+			isp_path_remove_tree(store->user_fd, HOME_NEW)); /* the next login does */
 	store->is_home_new = false;
 	isp_fd_close(&store->template_fd);
 	isp_fd_close(&store->copy_fd);

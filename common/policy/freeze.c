@@ -128,6 +128,16 @@ static int freeze_home(const struct isp_subject *subject, struct isp_spec *spec)
 	return copy_text(path, &spec->home_path);
 }
 
+static char to_lower(char c)
+{
+	static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	const char *found = strchr(upper, c); /* NUL is not asked for */
+
+	if (found)
+		c = "abcdefghijklmnopqrstuvwxyz"[found - upper];
+	return c;
+}
+
 /* "USER-HOST" as one label: other bytes become '-', never at an end, never two in a row. */
 static void freeze_hostname(const char *user, const char *host, struct isp_spec *spec)
 {
@@ -137,7 +147,7 @@ static void freeze_hostname(const char *user, const char *host, struct isp_spec 
 	(void)snprintf(wanted, sizeof(wanted), "%s-%.*s", user, (int)strcspn(host, "."),
 		       host); /* Ignored: cut below anyway */
 	for (const char *p = wanted; *p && used < 63; p++) {
-		char c = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+		char c = to_lower(*p);
 		bool is_plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 
 		if (is_plain)

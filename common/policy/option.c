@@ -186,8 +186,9 @@ static int refuse(struct isp_error *err, const char *untrusted, const char *why,
 	char shown[64];
 
 	isp_escape(shown, sizeof(shown), untrusted);
-	return isp_err_set(err, EINVAL, ISP_STAGE_CONFIG, "\"%s\" %s%s", shown, why,
-			   hint ? hint : "");
+	(void)isp_err_set(err, EINVAL, ISP_STAGE_CONFIG, "\"%s\" %s%s", shown, why,
+			  hint ? hint : "");
+	return -EINVAL;
 }
 
 static int refuse_type(struct isp_error *err, const struct isp_option *option, const char *text)
@@ -375,7 +376,10 @@ static int parse_bind(char *word, struct isp_bind *ret, struct isp_error *err)
 	ret->source = strdup(word);
 	ret->target = strdup(target);
 	ret->is_read_only = flag != NULL;
-	return ret->source && ret->target ? 0 : isp_err_set(err, ENOMEM, ISP_STAGE_CONFIG, "bind");
+	if (ret->source && ret->target)
+		return 0;
+	(void)isp_err_set(err, ENOMEM, ISP_STAGE_CONFIG, "bind");
+	return -ENOMEM;
 }
 
 static int set_binds(const char *text, struct isp_binds *list, struct isp_error *err)
@@ -390,7 +394,7 @@ static int set_binds(const char *text, struct isp_binds *list, struct isp_error 
 		struct isp_bind *bind = &fresh.binds[fresh.count];
 
 		r = parse_bind(words.words[fresh.count++], bind, err);
-		if (r < 0)
+		if (r != 0)
 			return r;
 		for (size_t i = 0; i + 1 < fresh.count; i++)
 			if (strcmp(fresh.binds[i].target, bind->target) == 0)

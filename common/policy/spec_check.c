@@ -87,7 +87,7 @@ bool isp_spec_bind_is_allowed(const char *source, const char *target, const char
 {
 	static const char *const host_itself[] = {"/", "/run", "/var/run", NULL};
 	static const char *const own[] = {ISPAWN_STORE_DIR, ISPAWN_RUN_DIR, ISPAWN_SYSCONFDIR,
-					  "/var" ISPAWN_RUN_DIR, NULL};
+					  ("/var" ISPAWN_RUN_DIR), NULL};
 	static const char *const inside_itself[] = {"/", "/run", "/tmp", NULL};
 	const char *why = NULL;
 
@@ -111,10 +111,13 @@ bool isp_spec_variable_is_allowed(const char *name)
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 				      "0123456789";
 	static const char *const refused[] = {
-		"BASHOPTS", "BASH_ENV", "ENV", "HOME", "HOSTALIASES", "IFS", "LOCALDOMAIN",
-		"LOCPATH", "LOGNAME", "MAIL", "NLSPATH", "PATH", "PERL5DB", "PERL5LIB",
-		"PERL5OPT", "PROMPT_COMMAND", "PS4", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP",
-		"RES_OPTIONS", "RUBYLIB", "RUBYOPT", "SHELL", "SHELLOPTS", "SSH_TTY", "USER", NULL,
+		"BASHOPTS",    "BASH_ENV",   "ENV",         "HOME",
+		"HOSTALIASES", "IFS",        "LOCALDOMAIN", "LOCPATH",
+		"LOGNAME",     "MAIL",       "NLSPATH",     "PATH",
+		"PERL5DB",     "PERL5LIB",   "PERL5OPT",    "PROMPT_COMMAND",
+		"PS4",         "PYTHONHOME", "PYTHONPATH",  "PYTHONSTARTUP",
+		"RES_OPTIONS", "RUBYLIB",    "RUBYOPT",     "SHELL",
+		"SHELLOPTS",   "SSH_TTY",    "USER",        NULL,
 	};
 	size_t size = strlen(name);
 

@@ -90,9 +90,8 @@ void isp_journal_end(const struct isp_supervisor *s, const struct isp_usage *usa
 	isp_log(LOG_INFO,
 		"session=%s event=end cause=%s duration_s=%lld tenants=%u cpu_ms=%llu "
 		"memory_peak_kib=%llu oom_kills=%llu pids_refused=%llu",
-		s->spec.session, ends[s->end],
-		(long long)((isp_clock_ms() - s->started_ms) / 1000), s->tenants_started,
-		(unsigned long long)(usage->cpu_us / 1000),
+		s->spec.session, ends[s->end], (long long)((isp_clock_ms() - s->started_ms) / 1000),
+		s->tenants_started, (unsigned long long)(usage->cpu_us / 1000),
 		(unsigned long long)(usage->memory_peak_bytes / 1024),
 		(unsigned long long)usage->oom_kills, (unsigned long long)usage->pids_refusals);
 }

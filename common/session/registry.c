@@ -153,8 +153,8 @@ int isp_registry_create(const struct isp_spec *spec, const char *bytes, size_t s
 	if (r == 0)
 		r = fill_entry(spec, bytes, size, &entry);
 	if (r < 0) {
-		isp_err_set(err, -r, ISP_STAGE_REGISTRY,
-			    "make \"" ISPAWN_SESSIONS_DIR "/%s\"", entry.id);
+		isp_err_set(err, -r, ISP_STAGE_REGISTRY, "make \"" ISPAWN_SESSIONS_DIR "/%s\"",
+			    entry.id);
 		if (entry.dir_fd >= 0)
 			isp_ignore(isp_registry_remove(&entry)); /* the sweep will */
 		return -err->code;

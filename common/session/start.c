@@ -26,7 +26,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static int open_init(int *ret_fd, struct isp_error *err)
@@ -142,8 +141,7 @@ static _Noreturn void run_builder(struct isp_supervisor *s, struct isp_builder *
 		r = isp_builder_run(b, &err); /* returns only on failure */
 	failed.error = err;
 	isp_ignore(isp_message_send(b->supervisor_fd, &failed, NULL, 0, 0)); /* dying anyway */
-	(void)syscall(SYS_exit_group, r < 0 ? 1 : 0);
-	__builtin_unreachable();
+	isp_sys_exit_group(r < 0 ? 1 : 0);
 }
 
 static int clone_builder(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define WARNING_S 60	 /* before a time limit ends the session */
+#define WARNING_S 60      /* before a time limit ends the session */
 #define IDLE_STEP_MS 5000 /* how often terminals are looked at, when idle_timeout is set */
 
 enum watched {

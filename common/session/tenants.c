@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define ASK_MS 10000 /* a new connection says what it wants within this time */
+#define ASK_MS 10000      /* a new connection says what it wants within this time */
 #define REQUEST_FDS_MAX 4 /* the request, stdin, stdout, stderr */
 
 #define BIT(type) (1u << ISP_MESSAGE_##type)
@@ -98,7 +98,8 @@ static void refuse(int fd)
 
 void isp_tenants_accept(struct isp_supervisor *s)
 {
-	cleanup_close int fd = accept4(s->entry.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	cleanup_close int fd =
+		accept4(s->entry.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred who = {.uid = (uid_t)-1};
 	socklen_t size = sizeof(who);
 	struct isp_connection *c;

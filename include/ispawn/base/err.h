@@ -20,7 +20,7 @@
 
 #define ISP_ERROR_TEXT_SIZE 240
 
-#define ISP_MUST_CHECK	   __attribute__((warn_unused_result))
+#define ISP_MUST_CHECK __attribute__((warn_unused_result))
 #define ISP_PRINTF(fmt, va) __attribute__((format(printf, fmt, va)))
 
 /** isp_ignore() - a result ignored on purpose; the reason stands beside the call. GCC lets no cast
@@ -37,7 +37,7 @@ enum isp_stage {
 	ISP_STAGE_CONFIG,     /* reading the configuration */
 	ISP_STAGE_POLICY,     /* deciding, freezing the spec */
 	ISP_STAGE_START,      /* starting the supervisor */
-	ISP_STAGE_SPEC,	      /* reading the frozen spec back */
+	ISP_STAGE_SPEC,       /* reading the frozen spec back */
 	ISP_STAGE_REGISTRY,   /* the session's entry under /run */
 	ISP_STAGE_CGROUP,     /* limits */
 	ISP_STAGE_ROOTFS,     /* template, copy, home, binds */
@@ -48,10 +48,10 @@ enum isp_stage {
 	ISP_STAGE_DEVICES,    /* /dev */
 	ISP_STAGE_IDENTITY,   /* hostname, passwd, hosts ... */
 	ISP_STAGE_NETWORK,    /* loopback, joining the namespace */
-	ISP_STAGE_DROP,	      /* ids, capabilities, rlimits */
+	ISP_STAGE_DROP,       /* ids, capabilities, rlimits */
 	ISP_STAGE_SECCOMP,    /* the filter */
 	ISP_STAGE_PROVE,      /* trying to undo the drops */
-	ISP_STAGE_INIT,	      /* starting PID 1 */
+	ISP_STAGE_INIT,       /* starting PID 1 */
 	ISP_STAGE_PROTOCOL,   /* a message that should not be */
 	ISP_STAGE_COVER,      /* binding ispawn-shell over the user's shell */
 	ISP_STAGE_TENANT,     /* starting or ending a program inside */

@@ -56,20 +56,17 @@ static inline void isp_dir_close(DIR **dir)
 		(void)closedir(*dir); /* Ignored: nothing was written */
 }
 
-static inline void *isp_steal_pointer(void *pointer)
-{
-	void *taken;
-	void *nothing = NULL;
-
-	memcpy(&taken, pointer, sizeof(taken));
-	memcpy(pointer, &nothing, sizeof(nothing));
-	return taken;
-}
-
-#define cleanup_close	 __attribute__((cleanup(isp_fd_close)))
-#define cleanup_free	 __attribute__((cleanup(isp_free_pointer)))
+#define cleanup_close __attribute__((cleanup(isp_fd_close)))
+#define cleanup_free __attribute__((cleanup(isp_free_pointer)))
 #define cleanup_closedir __attribute__((cleanup(isp_dir_close)))
-#define steal_pointer(p) ((__typeof__(*(p)))isp_steal_pointer(p))
+/* steal_pointer() - for pointers what steal_fd() is for descriptors; NULL is left behind. */
+#define steal_pointer(p)                                                                           \
+	({                                                                                         \
+		__typeof__(p) place_ = (p);                                                        \
+		__typeof__(*place_) taken_ = *place_;                                              \
+		*place_ = NULL;                                                                    \
+		taken_;                                                                            \
+	})
 
 #define ISP_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -29,7 +29,8 @@
 #define ISPAWN_RUN_DIR "/run/ispawn"
 #define ISPAWN_SESSIONS_DIR ISPAWN_RUN_DIR "/sessions"
 #define ISPAWN_COVER_DIR ISPAWN_RUN_DIR "/cover"
-#define ISPAWN_COVERED_SHELL ISPAWN_COVER_DIR "/shell" /* the original shell, in covered namespaces */
+#define ISPAWN_COVERED_SHELL                                                                       \
+	ISPAWN_COVER_DIR "/shell" /* the original shell, in covered namespaces */
 #define ISPAWN_SHELL ISPAWN_BINDIR "/ispawn-shell"
 #define ISPAWN_SUPERVISOR ISPAWN_LIBEXECDIR "/ispawn-supervisor"
 #define ISPAWN_INIT ISPAWN_LIBEXECDIR "/ispawn-init"

@@ -45,19 +45,19 @@ enum isp_device {
 	ISP_DEVICE_COUNT,
 };
 
-/** struct isp_builder - what the steps work on; descriptors are the builder's, -EBADF when unused */
+/** struct isp_builder - what the steps work on; descriptors are the builder's, -EBADF when unused
+ */
 struct isp_builder {
 	const struct isp_spec *spec;
 	const char *machine_id;
-	int supervisor_fd;		/* the socket; becomes init's */
-	int spec_fd, init_fd;		/* handed to init; its binary */
-	int root_fd, home_fd;		/* detached mounts, from the supervisor */
-	int bind_fds[ISP_LIST_MAX];	/* likewise, one per spec->binds */
-	bool is_home_new;		/* to be filled from /etc/skel */
-	int fs_fds[ISP_FS_COUNT];	/* detached mounts of the builder's own */
+	int supervisor_fd;          /* the socket; becomes init's */
+	int spec_fd, init_fd;       /* handed to init; its binary */
+	int root_fd, home_fd;       /* detached mounts, from the supervisor */
+	int bind_fds[ISP_LIST_MAX]; /* likewise, one per spec->binds */
+	bool is_home_new;           /* to be filled from /etc/skel */
+	int fs_fds[ISP_FS_COUNT];   /* detached mounts of the builder's own */
 	int device_fds[ISP_DEVICE_COUNT];
-	char *resolv;			/* text for /etc/resolv.conf; owned */
-	char shell[PATH_MAX];		/* the tenant's shell, found inside; "" = forwarding only */
+	char shell[PATH_MAX]; /* the tenant's shell, found inside; "" = forwarding only */
 };
 
 /**
@@ -78,7 +78,7 @@ ISP_MUST_CHECK int isp_mounts_seal_root(struct isp_builder *b, struct isp_error 
 ISP_MUST_CHECK int isp_devices_take(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_devices_attach(struct isp_builder *b, struct isp_error *err);
 /* network.c */
-ISP_MUST_CHECK int isp_network_read_resolv(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_network_write_resolv(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_network_raise_loopback(struct isp_builder *b, struct isp_error *err);
 /* identity.c: the names of the place and of its user */
 ISP_MUST_CHECK int isp_identity_set_hostname(struct isp_builder *b, struct isp_error *err);

@@ -22,10 +22,10 @@ uint64_t isp_caps_supervisor_rest(void);
 /**
  * isp_caps_apply() - make @mask the permitted and effective set, empty inheritable and ambient
  * @bounding: new bounding set; capabilities already missing there are fine
- * Works for the calling process (single-threaded).  Needs CAP_SETPCAP when the bounding set shrinks.
- * CAP_SYS_RESOURCE in @mask is taken when it is permitted and left out when it is not: machines
- * that are containers themselves run without it.
- * Return: 0; -EPERM another one of @mask is not permitted (named); what capng_apply() or prctl said.
+ * Works for the calling process (single-threaded).  Needs CAP_SETPCAP when the bounding set
+ * shrinks. CAP_SYS_RESOURCE in @mask is taken when it is permitted and left out when it is not:
+ * machines that are containers themselves run without it. Return: 0; -EPERM another one of @mask is
+ * not permitted (named); what capng_apply() or prctl said.
  */
 ISP_MUST_CHECK int isp_caps_apply(uint64_t mask, uint64_t bounding, struct isp_error *err);
 

@@ -21,10 +21,10 @@
 /** struct isp_cgroup - a session's leaf; all descriptors owned, -EBADF when unused */
 struct isp_cgroup {
 	bool is_v2;
-	size_t count;				    /* hierarchies in use; 1 on v2 */
-	int parent_fd[ISP_CGROUP_HIERARCHIES_MAX];  /* ROOT/ispawn */
-	int user_fd[ISP_CGROUP_HIERARCHIES_MAX];    /* ROOT/ispawn/USER */
-	int session_fd[ISP_CGROUP_HIERARCHIES_MAX]; /* ROOT/ispawn/USER/SESSION */
+	size_t count;                                       /* hierarchies in use; 1 on v2 */
+	int parent_fd[ISP_CGROUP_HIERARCHIES_MAX];          /* ROOT/ispawn */
+	int user_fd[ISP_CGROUP_HIERARCHIES_MAX];            /* ROOT/ispawn/USER */
+	int session_fd[ISP_CGROUP_HIERARCHIES_MAX];         /* ROOT/ispawn/USER/SESSION */
 	const char *controller[ISP_CGROUP_HIERARCHIES_MAX]; /* v1 names; static strings */
 	char user[ISP_NAME_MAX + 1];
 	char session[ISP_SESSION_ID_SIZE];
@@ -36,8 +36,9 @@ struct isp_usage {
 	uint64_t cpu_us;
 	uint64_t memory_bytes, memory_peak_bytes;
 	uint64_t tasks;
-	uint64_t oom_kills;	 /* in this session's leaf */
-	uint64_t pids_refusals;	 /* forks refused by the user's limit; read before isp_cgroup_kill() */
+	uint64_t oom_kills;     /* in this session's leaf */
+	uint64_t pids_refusals; /* forks refused by the user's limit; read before isp_cgroup_kill()
+				 */
 };
 
 /**

@@ -22,10 +22,10 @@ struct isp_place {
 	const struct isp_spec *spec;
 	struct isp_store *store;
 	const struct isp_idmap *map;
-	int userns_fd;	     /* the container's user namespace, maps written */
-	int own_ns_fd;	     /* the supervisor's private mount namespace */
+	int userns_fd;       /* the container's user namespace, maps written */
+	int own_ns_fd;       /* the supervisor's private mount namespace */
 	int sibling_ns_fd;   /* that of a live session with the same copy, or -EBADF */
-	int cancel_fd;	     /* hangs up when the door is gone */
+	int cancel_fd;       /* hangs up when the door is gone */
 	int64_t deadline_ms; /* CLOCK_MONOTONIC */
 };
 
@@ -64,7 +64,6 @@ ISP_MUST_CHECK int isp_rootfs_make_sysfs(int *ret_fd, struct isp_error *err);
 /* The parts of isp_rootfs_make(), one file each. */
 ISP_MUST_CHECK int isp_overlay_make(const struct isp_place *place, int *ret_fd,
 				    struct isp_error *err);
-ISP_MUST_CHECK int isp_copy_make(const struct isp_place *place, int *ret_fd,
-				 struct isp_error *err);
+ISP_MUST_CHECK int isp_copy_make(const struct isp_place *place, int *ret_fd, struct isp_error *err);
 
 #endif

@@ -26,16 +26,17 @@
 
 /** struct isp_store - open directories of one user; descriptors owned */
 struct isp_store {
-	int store_fd;	 /* ISPAWN_STORE_DIR */
-	int user_fd;	 /* users/USER, locked until isp_store_unlock() */
-	int copy_fd;	 /* users/USER/rootfs-TEMPLATE */
-	int template_fd; /* templates/TEMPLATE/rootfs, O_PATH */
+	int store_fd;     /* ISPAWN_STORE_DIR */
+	int user_fd;      /* users/USER, locked until isp_store_unlock() */
+	int copy_fd;      /* users/USER/rootfs-TEMPLATE */
+	int template_fd;  /* templates/TEMPLATE/rootfs, O_PATH */
 	bool is_home_new; /* home.new was made for this login; builder fills it */
 	char machine_id[33];
 };
 
-#define ISP_STORE_CLOSED                                                                          \
-	(struct isp_store) {                                                                       \
+#define ISP_STORE_CLOSED                                                                           \
+	(struct isp_store)                                                                         \
+	{                                                                                          \
 		.store_fd = -EBADF, .user_fd = -EBADF, .copy_fd = -EBADF, .template_fd = -EBADF,   \
 	}
 

@@ -24,29 +24,31 @@
 #define ISP_MESSAGE_MAGIC 0x69737031u /* "isp1": magic and version in one */
 #define ISP_SOCKET_NAME "socket"      /* in the session's directory, owned by the user, mode 0600 */
 #define ISP_REQUEST_SIZE_MAX (1024 * 1024)
-#define ISP_TENANTS_MAX 64	      /* in one session at once */
+#define ISP_TENANTS_MAX 64 /* in one session at once */
 
 enum isp_message_type {
 	ISP_MESSAGE_NONE,
 
 	/* supervisor <-> door, on the descriptor that is the session's lifetime */
-	ISP_MESSAGE_READY,   /* to door: init runs; fds: [netns] unless network = host */
-	ISP_MESSAGE_FAILED,  /* to door and to supervisor: @error says why */
-	ISP_MESSAGE_CLOSE,   /* from door: end the session in order */
-	ISP_MESSAGE_CLOSED,  /* to door: everything is gone */
+	ISP_MESSAGE_READY,  /* to door: init runs; fds: [netns] unless network = host */
+	ISP_MESSAGE_FAILED, /* to door and to supervisor: @error says why */
+	ISP_MESSAGE_CLOSE,  /* from door: end the session in order */
+	ISP_MESSAGE_CLOSED, /* to door: everything is gone */
 
 	/* supervisor <-> builder, later init, on one socketpair */
-	ISP_MESSAGE_GO,	     /* to builder: maps are written; fds: root, home unless tmpfs, sysfs
-			      * if network = host; @value: 1 when the home is new */
-	ISP_MESSAGE_UP,	     /* from init: all steps proved and init runs, ready for tenants.  The
-			      * parent-death signal was off for a moment when the ids changed: a
-			      * supervisor that died in it is found dead by this very message. */
+	ISP_MESSAGE_GO, /* to builder: maps are written; fds: root, and home unless it is a
+			 * tmpfs; @value: 1 when the home is new */
+	ISP_MESSAGE_UP, /* from init: all steps proved and init runs, ready for tenants.  The
+			 * parent-death signal was off for a moment when the ids changed: a
+			 * supervisor that died in it is found dead by this very message. */
 
 	/* shell -> supervisor -> init, and back; @tenant is chosen by the supervisor */
 	ISP_MESSAGE_OPEN,    /* start a tenant; fds: request memfd, then stdin, stdout, stderr that
 			      * are passed through, as the request says; @text: command, for the log */
-	ISP_MESSAGE_STARTED, /* fds: [pty primary, O_PATH of its device] when the request has a tty */
-	ISP_MESSAGE_REFUSED, /* not started: @value is the exit status (126, 127, 125), @error why */
+	ISP_MESSAGE_STARTED, /* fds: [pty primary, O_PATH of its device] when the request has a tty
+			      */
+	ISP_MESSAGE_REFUSED, /* not started: @value is the exit status (126, 127, 125), @error why
+			      */
 	ISP_MESSAGE_SIGNAL,  /* @value: signal number for the tenant's foreground processes */
 	ISP_MESSAGE_EXITED,  /* @value: wait status as from waitpid(2) */
 	ISP_MESSAGE_NOTICE,  /* to shell: @text is a sentence for the user's terminal */
@@ -55,9 +57,9 @@ enum isp_message_type {
 	ISP_MESSAGE_EMPTY,   /* from init: no process but init is left (for on_logout = linger) */
 
 	/* administrator (peer uid 0) <-> supervisor, on the session's socket */
-	ISP_MESSAGE_KILL,    /* end the session; answered with CLOSED when it is gone */
-	ISP_MESSAGE_SHARE,   /* another supervisor of this user; answered with SHARED */
-	ISP_MESSAGE_SHARED,  /* fds: [mount namespace in which the user's overlay is attached] */
+	ISP_MESSAGE_KILL,   /* end the session; answered with CLOSED when it is gone */
+	ISP_MESSAGE_SHARE,  /* another supervisor of this user; answered with SHARED */
+	ISP_MESSAGE_SHARED, /* fds: [mount namespace in which the user's overlay is attached] */
 
 	ISP_MESSAGE_COUNT,
 };
@@ -66,8 +68,8 @@ enum isp_message_type {
 
 /** struct isp_message - the only thing that is ever sent */
 struct isp_message {
-	uint32_t magic;	 /* ISP_MESSAGE_MAGIC */
-	uint32_t type;	 /* enum isp_message_type */
+	uint32_t magic;  /* ISP_MESSAGE_MAGIC */
+	uint32_t type;   /* enum isp_message_type */
 	uint32_t tenant; /* number of the tenant within the session, from 1; 0 = none */
 	int32_t value;
 	struct isp_error error;

@@ -25,7 +25,7 @@ struct isp_entry {
 	int listen_fd; /* SOCK_SEQPACKET, non-blocking */
 };
 
-#define ISP_ENTRY_CLOSED                                                                          \
+#define ISP_ENTRY_CLOSED                                                                           \
 	(struct isp_entry)                                                                         \
 	{                                                                                          \
 		.dir_fd = -EBADF, .listen_fd = -EBADF                                              \

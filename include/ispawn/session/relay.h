@@ -24,8 +24,9 @@
 #include <poll.h>
 
 #define ISP_CHANNEL_BUFFER_SIZE (16 * 1024)
-#define ISP_CHANNEL_LAST_CALL_MAX (1024 * 1024) /* the largest pipe an unprivileged user can make  \
-						 */
+#define ISP_CHANNEL_LAST_CALL_MAX                                                                  \
+	(1024 * 1024) /* the largest pipe an unprivileged user can make                            \
+		       */
 
 /** enum isp_channel_flags - what is special about a channel's descriptors */
 enum isp_channel_flags {

@@ -23,33 +23,33 @@
 /** enum isp_end - why a session ended, for its last log line */
 enum isp_end {
 	ISP_END_NONE,
-	ISP_END_CLOSED,	     /* the door closed it in order */
+	ISP_END_CLOSED,      /* the door closed it in order */
 	ISP_END_DOOR_GONE,   /* end of file on the door's socket */
 	ISP_END_APPLICATION, /* the PAM application died */
-	ISP_END_INIT,	     /* init died */
-	ISP_END_KILLED,	     /* ispawnctl kill, or SIGTERM to the supervisor */
+	ISP_END_INIT,        /* init died */
+	ISP_END_KILLED,      /* ispawnctl kill, or SIGTERM to the supervisor */
 	ISP_END_IDLE,
 	ISP_END_MAX_SESSION,
-	ISP_END_PROTOCOL,    /* init broke the protocol */
-	ISP_END_EMPTY,	     /* lingered until its last process ended */
+	ISP_END_PROTOCOL, /* init broke the protocol */
+	ISP_END_EMPTY,    /* lingered until its last process ended */
 	ISP_END_COUNT,
 };
 
 /* What a connection on the session's socket is. */
 enum isp_peer {
 	ISP_PEER_FREE,
-	ISP_PEER_SHELL,	   /* connected, has not asked yet */
+	ISP_PEER_SHELL,    /* connected, has not asked yet */
 	ISP_PEER_STARTING, /* its tenant is being started */
 	ISP_PEER_RUNNING,  /* its tenant runs */
-	ISP_PEER_LEFT,	   /* the shell is gone, its tenant may still run */
-	ISP_PEER_ADMIN,	   /* uid 0 */
+	ISP_PEER_LEFT,     /* the shell is gone, its tenant may still run */
+	ISP_PEER_ADMIN,    /* uid 0 */
 };
 
 /** struct isp_connection - one slot; descriptors owned */
 struct isp_connection {
 	enum isp_peer peer;
-	int fd;		     /* non-blocking; -EBADF once the shell has left */
-	int terminal_fd;     /* O_PATH of the tenant's terminal inside, for its idle time */
+	int fd;          /* non-blocking; -EBADF once the shell has left */
+	int terminal_fd; /* O_PATH of the tenant's terminal inside, for its idle time */
 	uint32_t tenant;
 	int64_t deadline_ms; /* until when a new connection must have asked */
 };
@@ -60,17 +60,17 @@ struct isp_supervisor {
 	char *spec_bytes;
 	size_t spec_size;
 
-	int door_fd;	    /* to the module; consumed from main */
-	int spec_fd;	    /* the sealed memfd, handed on to init */
+	int door_fd;        /* to the module; consumed from main */
+	int spec_fd;        /* the sealed memfd, handed on to init */
 	int application_fd; /* pidfd of the PAM application; -EBADF: none */
 
 	struct isp_store store;
 	struct isp_entry entry;
 	struct isp_cgroup cgroup;
 	struct isp_idmap map;
-	int own_ns_fd;	/* private mount namespace with the overlay */
+	int own_ns_fd; /* private mount namespace with the overlay */
 	int userns_fd, netns_fd;
-	int init_fd;	/* socket to builder, later init */
+	int init_fd; /* socket to builder, later init */
 	int init_pid_fd;
 	pid_t init_pid;
 	int signal_fd;
@@ -78,9 +78,9 @@ struct isp_supervisor {
 	struct isp_connection connections[ISP_TENANTS_MAX];
 	uint32_t tenants_started;
 	uint32_t tenants_running;
-	bool is_empty;	   /* init has said that nothing but itself is left */
+	bool is_empty;     /* init has said that nothing but itself is left */
 	bool is_lingering; /* the door is gone, on_logout = linger */
-	bool is_warned;	   /* of a time limit that comes near */
+	bool is_warned;    /* of a time limit that comes near */
 
 	int64_t start_deadline_ms;
 	int64_t started_ms, ready_ms;
