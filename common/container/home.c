@@ -139,7 +139,8 @@ int isp_home_attach(struct isp_builder *b, struct isp_error *err)
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_IDENTITY, "make the mount point \"%s\"",
 				   b->spec->home_path);
-	if (is_tmpfs && fchown(mount_fd, b->spec->uid, b->spec->gid) != 0)
+	/* Kernel: fsmount(2) opens O_PATH, which fchown(2) refuses. */
+	if (is_tmpfs && fchownat(mount_fd, "", b->spec->uid, b->spec->gid, AT_EMPTY_PATH) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_IDENTITY, "give the home to the user");
 	if (isp_sys_move_mount(mount_fd, AT_FDCWD, b->spec->home_path, 0) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_IDENTITY, "attach \"%s\"",
