@@ -72,6 +72,16 @@ static int bad_line(const struct scan *s, struct isp_error *err, const char *why
 	return isp_err_set(err, EINVAL, ISP_STAGE_CONFIG, "line %u: %s", s->line, why);
 }
 
+/* Likewise, about a section: what stands between the brackets is quoted. */
+static int bad_section(const struct scan *s, struct isp_error *err, const char *untrusted,
+		       const char *why)
+{
+	char shown[80];
+
+	isp_escape(shown, sizeof(shown), untrusted);
+	return isp_err_set(err, EINVAL, ISP_STAGE_CONFIG, "line %u: [%s]: %s", s->line, shown, why);
+}
+
 static struct isp_config_section *last_section(const struct scan *s)
 {
 	const struct isp_config *c = s->config;
@@ -172,17 +182,16 @@ static const char *check_name(enum isp_section_kind kind, const char *name)
 	return "not a name that a section can have";
 }
 
-static int check_section(const struct scan *s, enum isp_section_kind kind, const char *name,
-			 struct isp_error *err)
+/* Return: NULL, or why this section cannot stand here. */
+static const char *check_section(const struct scan *s, enum isp_section_kind kind, const char *name)
 {
-	const char *why = check_name(kind, name);
-
-	if (why)
-		return bad_line(s, err, why);
+	if (kind == ISP_SECTION_KINDS)
+		return "unknown kind of section: one of [defaults], [group NAME], [user NAME], "
+		       "[service NAME]";
 	for (size_t i = s->first_section; i < s->config->section_count; i++)
 		if (is_same_section(s->config->sections[i], kind, name))
-			return bad_line(s, err, "this section stands twice in the file");
-	return 0;
+			return "this section stands twice in the file";
+	return check_name(kind, name);
 }
 
 static int add_section(struct scan *s, enum isp_section_kind kind, const char *name,
@@ -218,11 +227,12 @@ static int add_section(struct scan *s, enum isp_section_kind kind, const char *n
 /* @line is trimmed and starts with '['. */
 static int scan_section(struct scan *s, char *line, struct isp_error *err)
 {
+	char title[ISP_CONFIG_LINE_MAX + 1];
 	size_t size = strlen(line);
 	size_t kind = 0;
 	char *word = line + 1;
+	const char *why;
 	char *name;
-	int r;
 
 	if (line[size - 1] != ']' || strcspn(word, "[]") != size - 2)
 		return bad_line(s, err, "a section is one pair of brackets and nothing after it");
@@ -230,18 +240,17 @@ static int scan_section(struct scan *s, char *line, struct isp_error *err)
 	if (check_ascii(line))
 		return bad_line(s, err, check_ascii(line));
 	word = trim(word);
+	memcpy(title, word, strlen(word) + 1);
 	name = word + strcspn(word, " \t");
 	if (*name)
 		*name++ = '\0';
 	name = trim(name);
 	while (kind < ISP_SECTION_KINDS && strcmp(kind_words[kind], word) != 0)
 		kind++;
-	if (kind == ISP_SECTION_KINDS)
-		return bad_line(s, err,
-				"unknown kind of section: one of [defaults], [group NAME], "
-				"[user NAME], [service NAME]");
-	r = check_section(s, (enum isp_section_kind)kind, name, err);
-	return r < 0 ? r : add_section(s, (enum isp_section_kind)kind, name, err);
+	why = check_section(s, (enum isp_section_kind)kind, name);
+	if (why)
+		return bad_section(s, err, title, why);
+	return add_section(s, (enum isp_section_kind)kind, name, err);
 }
 
 /* Puts "[section] key" before a reason. */
