@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <linux/openat2.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,6 +37,13 @@ int isp_sys_close_range(unsigned int first, unsigned int last, unsigned int flag
 int isp_sys_execveat_fd(int fd, char *const argv[], char *const envp[])
 {
 	return (int)syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH);
+}
+
+int isp_sys_openat2(int dir_fd, const char *path, unsigned int flags, uint64_t resolve)
+{
+	struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
+
+	return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
 }
 
 int isp_sys_open_tree(int dir_fd, const char *path, unsigned int flags)

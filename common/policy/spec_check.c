@@ -85,7 +85,9 @@ static const char *const kernel_trees[] = {"/proc", "/sys", "/dev", NULL};
 
 bool isp_spec_bind_is_allowed(const char *source, const char *target, const char **ret_why)
 {
-	static const char *const host_itself[] = {"/", "/run", "/var/run", NULL};
+	static const char *const host_itself[] = {"/", NULL};
+	/* Threat: a service's socket is execution on the host, read-only or not. */
+	static const char *const host_run[] = {"/run", "/var/run", NULL};
 	static const char *const own[] = {ISPAWN_STORE_DIR, ISPAWN_RUN_DIR, ISPAWN_SYSCONFDIR,
 					  ("/var" ISPAWN_RUN_DIR), NULL};
 	static const char *const inside_itself[] = {"/", "/run", "/tmp", NULL};
@@ -95,10 +97,11 @@ bool isp_spec_bind_is_allowed(const char *source, const char *target, const char
 		why = "the source is not a clean absolute path";
 	else if (!isp_path_is_clean(target) || strchr(target, ':'))
 		why = "the target is not a clean absolute path";
-	else if (is_listed(host_itself, source, false) || is_listed(kernel_trees, source, true))
-		why = "the host's /, /run, /proc, /sys and /dev are never shown inside";
 	else if (is_listed(own, source, true))
 		why = "ispawn's own directories are never shown inside";
+	else if (is_listed(host_itself, source, false) || is_listed(host_run, source, true) ||
+		 is_listed(kernel_trees, source, true))
+		why = "the host's /, /run, /proc, /sys and /dev are never shown inside";
 	else if (is_listed(inside_itself, target, false) || is_listed(kernel_trees, target, true))
 		why = "the target would hide /, /run, /tmp, or something in /proc, /sys or /dev";
 	if (why)

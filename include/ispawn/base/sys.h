@@ -13,6 +13,7 @@
 
 #include <linux/capability.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -31,6 +32,8 @@ int isp_sys_pidfd_send_signal(int pid_fd, int signal_number);
 int isp_sys_close_range(unsigned int first, unsigned int last, unsigned int flags);
 /* Linux 3.19; execveat(2): the program that @fd is, whatever its name is by now. */
 int isp_sys_execveat_fd(int fd, char *const argv[], char *const envp[]);
+/* Linux 5.6; openat2(2), with O_CLOEXEC: @resolve is RESOLVE_*. */
+int isp_sys_openat2(int dir_fd, const char *path, unsigned int flags, uint64_t resolve);
 /* Linux 5.2; open_tree(2). */
 int isp_sys_open_tree(int dir_fd, const char *path, unsigned int flags);
 /* Linux 5.2; move_mount(2): the detached mount @from_fd onto @path under @to_dir_fd. */

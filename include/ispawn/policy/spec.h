@@ -171,7 +171,7 @@ bool isp_spec_home_is_usable(const char *path);
 /**
  * isp_spec_bind_is_allowed() - may the host's @source be shown at @target inside?
  * @ret_why: on false, the reason: a static string
- * Both clean, without ':'.  Refused sources: the host's root, /proc, /sys, /dev, /run itself, and
+ * Both clean, without ':'.  Refused sources: the host's root, all in /proc, /sys, /dev and /run, and
  * ispawn's own directories.  Refused targets: /, /proc, /sys, /dev, all below these three, and /run
  * and /tmp themselves.
  */
