@@ -201,10 +201,11 @@ static int try_rootfs(const void *closure, struct isp_error *err)
 		.cancel_fd = -EBADF,
 		.deadline_ms = isp_clock_ms() + PROBE_MS,
 	};
+	cleanup_close int host_ns_fd = -EBADF; /* not gone back to: the probe ends here */
 	cleanup_close int own_ns_fd = -EBADF;
 	cleanup_close int userns_fd = -EBADF;
 	cleanup_close int root_fd = -EBADF;
-	int r = isp_rootfs_private_namespace(&own_ns_fd, err);
+	int r = isp_rootfs_enter_private(&host_ns_fd, &own_ns_fd, err);
 
 	if (r == 0)
 		r = open_places(scratch, &store, err);

@@ -14,16 +14,31 @@
 
 #define CLONE_TREE (OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
 
-int isp_rootfs_private_namespace(int *ret_fd, struct isp_error *err)
+static int open_mount_namespace(int *ret_fd, struct isp_error *err)
 {
+	*ret_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	return *ret_fd < 0 ? isp_err_set(err, errno, ISP_STAGE_ROOTFS, "open \"/proc/self/ns/mnt\"")
+			   : 0;
+}
+
+int isp_rootfs_enter_private(int *ret_host_fd, int *ret_own_fd, struct isp_error *err)
+{
+	int r = open_mount_namespace(ret_host_fd, err);
+
+	if (r < 0)
+		return r;
 	if (unshare(CLONE_NEWNS) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "unshare the mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "make the mount namespace a slave");
+	return open_mount_namespace(ret_own_fd, err);
+}
+
+int isp_rootfs_leave_private(int host_fd, struct isp_error *err)
+{
+	if (setns(host_fd, CLONE_NEWNS) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_ROOTFS,
-				   "make the mount namespace a slave");
-	*ret_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-	if (*ret_fd < 0)
-		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "open \"/proc/self/ns/mnt\"");
+				   "go back to the host's mount namespace");
 	return 0;
 }
 
@@ -111,13 +126,6 @@ int isp_rootfs_make_home(const struct isp_place *place, int *ret_fd, struct isp_
 	return 0;
 }
 
-static bool is_under(const char *path, const char *directory)
-{
-	size_t size = strlen(directory);
-
-	return strncmp(path, directory, size) == 0 && (path[size] == '/' || path[size] == '\0');
-}
-
 /* Is there a socket at the top of @dir_fd (O_PATH)? 1 yes, 0 no, -errno. */
 static int holds_socket(int dir_fd)
 {
@@ -154,7 +162,7 @@ static int check_bind_source(int fd, const struct isp_bind *bind, struct isp_err
 		r = 1;
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_ROOTFS, "list \"%s\"", bind->source);
-	if (r > 0 || is_under(bind->source, "/run") || is_under(bind->source, "/var/run"))
+	if (r > 0)
 		return isp_err_set(err, EPERM, ISP_STAGE_ROOTFS,
 				   "bind \"%s\": sockets and devices of the host do not go inside",
 				   bind->source);
@@ -168,9 +176,13 @@ int isp_rootfs_make_bind(const struct isp_bind *bind, int *ret_fd, struct isp_er
 	uint64_t attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
 	int r;
 
-	source_fd = open(bind->source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	/* Threat: a directory on the way that a user can write, and a symlink that he puts there:
+	 * what was to be shown would be whatever he points at. */
+	source_fd = isp_sys_openat2(AT_FDCWD, bind->source, O_PATH,
+				    RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 	if (source_fd < 0)
-		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "open bind \"%s\"", bind->source);
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS,
+				   "open bind \"%s\" (a path without symlinks)", bind->source);
 	r = check_bind_source(source_fd, bind, err);
 	if (r < 0)
 		return r;

@@ -6,11 +6,13 @@
  *	2. the tenants hear SIGHUP and SIGTERM, and have a moment
  *	3. init is killed; with it the kernel kills all inside, and takes the namespaces down
  *	4. the counters are read, while the cgroup still is there
- *	5. cgroup, store lock and registry entry go, in this order: the entry's lock is what tells
- *	   the user's next login that the copy is no longer in use
+ *	5. cgroup, overlay, store lock and registry entry go, in this order: the entry's lock is
+ *	   what tells the user's next login that the copy is no longer in use.  Kernel: two
+ *	   overlays on one upper layer are undefined, and only warned of
  */
 #include "ispawn/base/clock.h"
 #include "ispawn/base/sys.h"
+#include "ispawn/container/rootfs.h"
 #include "ispawn/session/supervise.h"
 
 #include <poll.h>
@@ -80,6 +82,18 @@ static int remove_cgroup(struct isp_supervisor *s, struct isp_error *err)
 	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_CGROUP, "remove the session's cgroup") : 0;
 }
 
+/* The last reference to the private namespace, and so to the mounts in it, unless the start failed:
+ * then this process is still inside, and its end releases them. */
+static void release_overlay(struct isp_supervisor *s)
+{
+	struct isp_error ignored = {0}; /* a failed start that cannot go back either */
+
+	if (s->host_ns_fd >= 0)
+		isp_ignore(isp_rootfs_leave_private(s->host_ns_fd, &ignored));
+	isp_fd_close(&s->host_ns_fd);
+	isp_fd_close(&s->own_ns_fd);
+}
+
 int isp_session_finish(struct isp_supervisor *s, struct isp_error *err)
 {
 	bool was_started = s->ready_ms != 0;
@@ -94,6 +108,7 @@ int isp_session_finish(struct isp_supervisor *s, struct isp_error *err)
 		isp_cgroup_usage(&s->cgroup, &usage);
 	if (r == 0)
 		r = remove_cgroup(s, err);
+	release_overlay(s);
 	isp_store_close(&s->store);
 	/* An entry that cannot be cleaned up stays, unlocked: the next sweep tries again. */
 	if (r == 0 && isp_registry_remove(&s->entry) < 0)

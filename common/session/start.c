@@ -70,7 +70,7 @@ static void builder_close(struct isp_builder *b)
 static int prepare(struct isp_supervisor *s, struct isp_error *err)
 {
 	const struct isp_spec *spec = &s->spec;
-	int r = isp_rootfs_private_namespace(&s->own_ns_fd, err);
+	int r = isp_rootfs_enter_private(&s->host_ns_fd, &s->own_ns_fd, err);
 
 	if (r == 0)
 		r = isp_store_open(spec, s->start_deadline_ms, s->door_fd, &s->store, err);
@@ -299,8 +299,11 @@ int isp_session_start(struct isp_supervisor *s, struct isp_error *err)
 		r = await_up(s, err);
 	if (r == 0)
 		r = isp_store_commit(&s->store, err);
+	if (r == 0)
+		r = isp_rootfs_leave_private(s->host_ns_fd, err);
 	if (r < 0)
 		return r;
+	isp_fd_close(&s->host_ns_fd);
 	isp_store_close(&s->store);
 	isp_fd_close(&s->userns_fd);
 	s->ready_ms = isp_clock_ms();

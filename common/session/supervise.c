@@ -17,6 +17,9 @@
 
 #define WARNING_S 60      /* before a time limit ends the session */
 #define IDLE_STEP_MS 5000 /* how often terminals are looked at, when idle_timeout is set */
+/* Kernel: tty_update_time(): a terminal's times are those of the first byte in each 8 s, so that
+ * nobody can watch a password being typed.  Late by that much, and never early. */
+#define TERMINAL_STEP_S 8
 
 enum watched {
 	WATCH_DOOR,
@@ -36,6 +39,7 @@ void isp_supervisor_init(struct isp_supervisor *s)
 		.application_fd = -EBADF,
 		.store = ISP_STORE_CLOSED,
 		.entry = ISP_ENTRY_CLOSED,
+		.host_ns_fd = -EBADF,
 		.own_ns_fd = -EBADF,
 		.userns_fd = -EBADF,
 		.netns_fd = -EBADF,
@@ -115,7 +119,7 @@ static int64_t check_idle(struct isp_supervisor *s, int64_t now_ms)
 		return ISP_NEVER;
 	since_s = isp_tenants_idle_since(s);
 	idle_s = since_s == INT64_MAX ? 0 : (int64_t)time(NULL) - since_s;
-	if (idle_s >= (int64_t)s->spec.idle_timeout_s) {
+	if (idle_s >= (int64_t)s->spec.idle_timeout_s + TERMINAL_STEP_S) {
 		isp_tenants_notice(s, "nothing has happened here for too long (idle_timeout)");
 		end_with(s, ISP_END_IDLE);
 	}

@@ -7,7 +7,9 @@
  * pivot_root: then no symlink in a tree that a user has written can lead anywhere but back into
  * that tree (CVE-2021-30465 and its children).  Overlay layers must be attached somewhere before
  * Linux 6.15, so each supervisor owns a private mount namespace, a slave of the host's: the host
- * never sees a mount of ours, and nothing is left to unmount after a crash.  Two mounts over one
+ * never sees a mount of ours, and nothing is left to unmount after a crash.  The supervisor works in
+ * it while it builds and then goes back to the host's, so that the descriptor is what keeps the
+ * namespace: closing it unmounts, without any right.  Two mounts over one
  * upper layer are undefined, so the sessions of one user share one overlay: a later supervisor
  * clones the mount out of an earlier one's private namespace and keeps it attached in its own.
  */
@@ -30,11 +32,17 @@ struct isp_place {
 };
 
 /**
- * isp_rootfs_private_namespace() - a mount namespace of the supervisor's own
- * @ret_fd: fd of it
+ * isp_rootfs_enter_private() - into a mount namespace of the supervisor's own
+ * @ret_host_fd: the one it leaves
+ * @ret_own_fd:  the one it enters
  * Slave, so that what the host unmounts does not stay busy here.
+ * On failure what has been opened is the caller's to close, as on success.
  */
-ISP_MUST_CHECK int isp_rootfs_private_namespace(int *ret_fd, struct isp_error *err);
+ISP_MUST_CHECK int isp_rootfs_enter_private(int *ret_host_fd, int *ret_own_fd,
+					    struct isp_error *err);
+
+/** isp_rootfs_leave_private() - back to the host's mount namespace. Return: 0; -errno of setns. */
+ISP_MUST_CHECK int isp_rootfs_leave_private(int host_fd, struct isp_error *err);
 
 /**
  * isp_rootfs_make() - the root as a detached mount, nodev, and nosuid for privilege none
@@ -51,8 +59,8 @@ ISP_MUST_CHECK int isp_rootfs_make_home(const struct isp_place *place, int *ret_
 
 /**
  * isp_rootfs_make_bind() - a host path, recursively, nosuid and nodev
- * Threat: a socket of a host service inside is host execution, a read-only bind included: paths
- * under /run, sockets and directories that hold one at the top are refused.
+ * Threat: a socket of a host service inside is host execution, a read-only bind included: sockets,
+ * devices, and directories that hold a socket at the top are refused.
  */
 ISP_MUST_CHECK int isp_rootfs_make_bind(const struct isp_bind *bind, int *ret_fd,
 					struct isp_error *err);
