@@ -66,7 +66,7 @@ static int make_placeholder(struct isp_error *err)
 
 	if (r < 0)
 		return r;
-	r = isp_path_make_dir(run_fd, "ispawn", 0755, &ispawn_fd);
+	r = isp_path_make_dir(run_fd, "ispawn", ISPAWN_RUN_MODE, &ispawn_fd);
 	if (r == 0)
 		r = isp_path_make_dir(ispawn_fd, "cover", 0711, &cover_fd);
 	if (r < 0)

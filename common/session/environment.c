@@ -3,6 +3,7 @@
 #include "ispawn/session/environment.h"
 
 #include "ispawn/base/fd.h"
+#include "ispawn/base/path.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -72,7 +73,7 @@ bool isp_environment_is_allowed(const char *entry, const struct isp_spec *spec)
 }
 
 /* Our own entries (at most FACTS_MAX) and pointers to the request's, before they are packed. */
-#define FACTS_MAX 5
+#define FACTS_MAX 6
 struct draft {
 	char *facts[FACTS_MAX]; /* owned */
 	size_t fact_count;
@@ -123,7 +124,10 @@ static int draft_facts(struct draft *draft, const struct isp_spec *spec, const c
 		r = draft_fact(draft, "USER", is_root ? "root" : spec->user);
 	if (r == 0)
 		r = draft_fact(draft, "LOGNAME", is_root ? "root" : spec->user);
-	return r < 0 ? r : draft_fact(draft, "SHELL", shell);
+	if (r == 0)
+		r = draft_fact(draft, "SHELL", shell);
+	/* The id that the administrator finds in the log. */
+	return r < 0 ? r : draft_fact(draft, ISPAWN_SESSION_VARIABLE, spec->session);
 }
 
 /* One block: the array, then the strings it points at, so that one free() ends it. */

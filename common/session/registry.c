@@ -30,7 +30,7 @@ int isp_registry_open_sessions(int *ret_fd)
 		       "the registry is made in /run");
 	if (run_fd < 0)
 		return -errno;
-	r = isp_path_make_dir(run_fd, "ispawn", 0711, &own_fd);
+	r = isp_path_make_dir(run_fd, "ispawn", ISPAWN_RUN_MODE, &own_fd);
 	return r < 0 ? r : isp_path_make_dir(own_fd, "sessions", 0711, ret_fd);
 }
 

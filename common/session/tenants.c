@@ -307,7 +307,6 @@ int64_t isp_tenants_idle_since(const struct isp_supervisor *s)
 			continue;
 		if (c->terminal_fd < 0 || fstat(c->terminal_fd, &st) != 0)
 			return INT64_MAX;
-		/* Kernel: tty(4): read and written times move in steps of 8 s. */
 		if (st.st_atim.tv_sec > latest)
 			latest = st.st_atim.tv_sec;
 		if (st.st_mtim.tv_sec > latest)

@@ -231,9 +231,11 @@ class Host:
         found = []
         for root in cgroup_roots().values():
             base = root / "ispawn"
-            for path in base.rglob("*") if base.is_dir() else ():
-                if path.is_dir() and path.relative_to(base).parts[0] != ".supervisors":
-                    found.append(str(path))
+            # os.walk, unlike rglob, takes it well when a directory goes while it looks.
+            for top, names, _ in os.walk(base):
+                if top == str(base):
+                    names[:] = [name for name in names if name != ".supervisors"]
+                found += [f"{top}/{name}" for name in names]
         return sorted(found)
 
     def leftovers(self):

@@ -82,13 +82,16 @@ def test_parallel_logins_share_the_copy_and_the_home(host):
 
 
 def test_parallel_logins_have_one_overlay(host):
-    # pitfall 33: two mounts on one upper layer are undefined; st_dev tells mounts apart
+    # pitfall 33: two mounts on one upper layer are undefined; st_dev tells mounts apart, and the
+    # kernel warns of a second one, but does not refuse it
+    before = run("dmesg").stdout.count("in-use as upperdir")
     with host.open_session("guest"):
         first = host.sh("guest", "stat -c %d /")
         with host.open_session("guest"):
             assert host.sh("guest", "stat -c %d /") == first
-    log = run("dmesg").stdout
-    assert "in-use as upperdir" not in log
+    for _ in range(10):
+        host.sh("guest", "true")
+    assert run("dmesg").stdout.count("in-use as upperdir") <= before
 
 
 def test_overlay_outlives_the_login_that_made_it(host):
@@ -178,8 +181,10 @@ def test_a_bind_that_holds_a_socket_is_refused(host, log):
     try:
         host.guest("bind = /srv/sockets:/srv/sockets:ro")
         done = host.ssh("guest", "id")
-        assert done.stdout == b""
-        assert "socket" in log()
+        assert done.returncode != 0
+        assert b"uid=" not in done.stdout
+        assert "/srv/sockets" in log()
+        assert "sockets and devices of the host do not go inside" in log()
     finally:
         server.close()
         os.unlink("/srv/sockets/docker.sock")

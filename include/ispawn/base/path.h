@@ -27,6 +27,7 @@
 #define ISPAWN_CONFIG_DROPINS "conf.d" /* beside the file */
 #define ISPAWN_STORE_DIR "/var/lib/ispawn"
 #define ISPAWN_RUN_DIR "/run/ispawn"
+#define ISPAWN_RUN_MODE 0711 /* whoever knows an id may pass, nobody lists */
 #define ISPAWN_SESSIONS_DIR ISPAWN_RUN_DIR "/sessions"
 #define ISPAWN_COVER_DIR ISPAWN_RUN_DIR "/cover"
 #define ISPAWN_COVERED_SHELL                                                                       \
