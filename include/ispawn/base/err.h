@@ -92,7 +92,8 @@ int isp_err_prefix(struct isp_error *err, const char *fmt, ...) ISP_PRINTF(2, 3)
 /**
  * isp_err_adopt() - take over a record that came from another process
  * @err:  the caller's record; first writer wins
- * @from: untrusted: its text is terminated and escaped again, its stage and code bounded
+ * @from: untrusted: its text is terminated, what is not printable in it becomes "?", its stage and
+ *        code are bounded
  * Return: -code, never 0: a peer that reports failure without one gets EPROTO.
  */
 int isp_err_adopt(struct isp_error *err, const struct isp_error *from);

@@ -5,6 +5,7 @@ The cases run on the machine that emulates it.  A login costs a second there and
 25 ms, so a case logs in seldom and asks much at once; what root looks at goes over one connection
 that is kept.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -107,6 +108,16 @@ class VmHost:
         argv = self.argv("ssh", user, "-tt", command)
         return pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=PATIENCE_S, dimensions=(24, 200))
 
+    @contextlib.contextmanager
+    def attempt(self, user):
+        """A login whose outcome does not matter; it is gone afterwards."""
+        with subprocess.Popen(self.argv("ssh", user, "true"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as process:
+            try:
+                yield
+            finally:
+                process.kill()
+
     def session(self, user, script="", shell="bash"):
         """A login that stays, once the script has run in it."""
         return Session(self, user, script, shell)
@@ -122,12 +133,14 @@ class VmHost:
         self.config(DEFAULT_CONFIG.replace(section, section + "".join(f"{line}\n" for line in lines)))
 
     def mark(self):
-        """A place in the log."""
+        """A place in the journal."""
         return self.root("journalctl -q -n1 -o json").strip()
 
     def log(self, mark):
+        """Our lines in the journal since then."""
         cursor = json.loads(mark)["__CURSOR"]
-        return self.root(f"journalctl -q -o cat --after-cursor '{cursor}'")
+        lines = self.root(f"journalctl -q -o cat --after-cursor '{cursor}'").splitlines()
+        return "\n".join(line for line in lines if "session=" in line)
 
     # --- what is there ---------------------------------------------------------------------------
 
