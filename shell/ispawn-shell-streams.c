@@ -45,6 +45,17 @@ static bool has_option(int fd, int option, int wanted)
 	return getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 && value == wanted;
 }
 
+/* Threat: another user's process at the other end of the pair (su with a socket as stdin) hands
+ * descriptors of the host in, with SCM_RIGHTS.  Kernel: unix(7): who made the pair. */
+static bool is_pair_of_ours(int fd)
+{
+	struct ucred maker = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(maker);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &maker, &size) == 0 &&
+	       (maker.uid == getuid() || maker.uid == 0);
+}
+
 /* One of a socketpair: no name, so nobody can connect to it, and it can connect to nobody. */
 static bool is_plain_socket(int fd)
 {
@@ -52,7 +63,7 @@ static bool is_plain_socket(int fd)
 	socklen_t size = sizeof(name);
 
 	return has_option(fd, SO_DOMAIN, AF_UNIX) && has_option(fd, SO_TYPE, SOCK_STREAM) &&
-	       has_option(fd, SO_ACCEPTCONN, 0) &&
+	       has_option(fd, SO_ACCEPTCONN, 0) && is_pair_of_ours(fd) &&
 	       getsockname(fd, (struct sockaddr *)&name, &size) == 0 &&
 	       size == sizeof(sa_family_t) && getpeername(fd, (struct sockaddr *)&name, &size) == 0;
 }
