@@ -91,14 +91,36 @@ static int leave_mounts(struct isp_module_place *place, struct isp_error *err)
 	return 0;
 }
 
+/* Threat: su --shell and su --preserve-environment run any program that the caller names.  Whoever
+ * calls a set-user-ID application chooses its arguments; its real uid says whether that was root.
+ */
+static bool is_called_by_user(void)
+{
+	return getuid() != 0;
+}
+
+/* What is bound afterwards is all that can be executed from here. */
+static int forbid_programs(struct isp_error *err)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOEXEC};
+
+	if (isp_sys_mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_COVER,
+				   "make all programs but ispawn-shell unexecutable");
+	return 0;
+}
+
 /* @what, a file of ours, is shown at @where. */
 static int bind_over(int what_fd, int where_fd, const char *what, const char *where,
 		     struct isp_error *err)
 {
+	struct mount_attr attr = {.attr_clr = MOUNT_ATTR_NOEXEC};
 	cleanup_close int tree_fd =
 		isp_sys_open_tree(what_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
-	if (tree_fd < 0 || isp_sys_move_mount(tree_fd, where_fd, "", MOVE_MOUNT_T_EMPTY_PATH) != 0)
+	if (tree_fd < 0 ||
+	    isp_sys_mount_setattr(tree_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) != 0 ||
+	    isp_sys_move_mount(tree_fd, where_fd, "", MOVE_MOUNT_T_EMPTY_PATH) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_COVER, "bind \"%s\" over \"%s\"", what,
 				   where);
 	return 0;
@@ -130,11 +152,14 @@ int isp_module_cover(const char *shell, struct isp_module_place *place, struct i
 
 	if (r < 0)
 		return isp_err_prefix(err, "cover the login shell");
-	if (r == 1)
+	/* With ispawn-shell as the login shell there is nothing to cover, but others to forbid. */
+	if (r == 1 && !is_called_by_user())
 		return 0;
 	r = make_placeholder(err);
 	if (r == 0)
 		r = leave_mounts(place, err);
+	if (r == 0 && is_called_by_user())
+		r = forbid_programs(err);
 	if (r == 0)
 		r = bind_both(path, err);
 	if (r == 0)
