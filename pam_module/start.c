@@ -153,6 +153,10 @@ static _Noreturn void become_supervisor(struct launch *launch)
 	char *const argv[] = {name, NULL};
 	char *const environment[] = {NULL};
 
+	/* Threat: a set-user-ID application's real ids are those of whoever called it (su), and a
+	 * real uid is enough to stop or kill the supervisor. */
+	if (isp_sys_become_root() != 0)
+		give_up(launch, "make the supervisor root in all its ids");
 	if (!fill_slots(launch))
 		give_up(launch, "give the supervisor its descriptors");
 	launch->control_fd = CONTROL_SLOT; /* the source is about to be closed */
