@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -77,7 +78,7 @@ static int prepare(struct isp_supervisor *s, struct isp_error *err)
 	/* Order: the user's dead sessions go before the count, and before anybody could mount a
 	 * second overlay over the upper layer that they may still use. */
 	if (r == 0)
-		r = isp_registry_sweep(spec->user, NULL, err);
+		r = isp_registry_sweep(spec->user, ISP_SWEEP_MS, NULL, err);
 	if (r == 0)
 		r = isp_registry_create(spec, s->spec_bytes, s->spec_size, &s->entry, err);
 	if (r == 0)
@@ -130,7 +131,17 @@ static _Noreturn void run_builder(struct isp_supervisor *s, struct isp_builder *
 	isp_fd_close(&socket_fds[0]);
 	/* Nothing of the session's lifetime may hang on this process. */
 	isp_fd_close(&s->door_fd);
+	isp_fd_close(&s->application_fd);
+	isp_fd_close(&s->signal_fd);
 	isp_fd_close(&s->entry.listen_fd);
+	/* Threat: after the pivot names are looked up in a tree that the user has written, and a
+	 * symlink there to /proc/self/fd/N/.. leads wherever a descriptor of the host's does.  The
+	 * locks on the first two stay with the supervisor, whose open files they are as well. */
+	isp_fd_close(&s->entry.dir_fd);
+	isp_store_close(&s->store);
+	isp_cgroup_close(&s->cgroup);
+	isp_fd_close(&s->own_ns_fd);
+	isp_fd_close(&s->host_ns_fd);
 	b->supervisor_fd = socket_fds[1];
 	r = prctl(PR_SET_PDEATHSIG, SIGKILL) != 0
 		    ? isp_err_set(&err, errno, ISP_STAGE_NAMESPACES, "set the parent-death signal")
@@ -265,6 +276,19 @@ static int await_up(struct isp_supervisor *s, struct isp_error *err)
 			   (unsigned long long)s->spec.start_timeout_s);
 }
 
+/* Kernel: getrlimit(2): only CAP_SYS_RESOURCE of the host raises a hard limit, which the builder
+ * does not have: it has rights over its own namespace alone. */
+static int allow_files(const struct isp_supervisor *s, struct isp_error *err)
+{
+	const struct rlimit files = {s->spec.nofile, s->spec.nofile};
+
+	if (prlimit(s->init_pid, RLIMIT_NOFILE, &files, NULL) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_DROP,
+				   "set the limit of open files (nofile) to %llu",
+				   (unsigned long long)s->spec.nofile);
+	return 0;
+}
+
 static int enter_container(struct isp_supervisor *s, struct isp_error *err)
 {
 	int r = open_namespace(s->init_pid, "user", &s->userns_fd, err);
@@ -273,6 +297,8 @@ static int enter_container(struct isp_supervisor *s, struct isp_error *err)
 		r = open_namespace(s->init_pid, "net", &s->netns_fd, err);
 	if (r == 0)
 		r = isp_idmap_write(s->init_pid, &s->spec, &s->map, err);
+	if (r == 0)
+		r = allow_files(s, err);
 	/* Order: before GO, so that no instruction of the container's runs without its limits. */
 	return r < 0 ? r : isp_cgroup_add(&s->cgroup, s->init_pid, err);
 }
