@@ -33,6 +33,21 @@ static bool is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x7f;
 }
 
+static size_t escaped_size(unsigned char c)
+{
+	return !is_plain(c) ? 4 : (c == '\\' || c == '"') ? 2 : 1;
+}
+
+/* Does the whole of @text, escaped, fit into @room bytes with its terminator? */
+static bool fits(const char *text, size_t room)
+{
+	size_t used = 1;
+
+	while (*text && used <= room)
+		used += escaped_size((unsigned char)*text++);
+	return used <= room;
+}
+
 void isp_escape(char *ret_text, size_t size, const char *untrusted)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -42,10 +57,10 @@ void isp_escape(char *ret_text, size_t size, const char *untrusted)
 		return;
 	for (const char *p = untrusted; *p; p++) {
 		unsigned char c = (unsigned char)*p;
-		size_t need = !is_plain(c) ? 4 : (c == '\\' || c == '"') ? 2 : 1;
+		size_t need = escaped_size(c);
 
 		/* Room for this character, "..." and the terminator, or for the rest as it is. */
-		if (used + need + 4 > size) {
+		if (used + need + 4 > size && !fits(p, size - used)) {
 			for (size_t dots = 0; dots < 3 && used + 1 < size; dots++)
 				ret_text[used++] = '.';
 			break;

@@ -47,6 +47,20 @@ struct walk {
 	char rest[PATH_MAX];
 };
 
+/* The first directory of every way. */
+static int open_root(int *ret_fd)
+{
+	cleanup_close int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return -errno;
+	if (!is_roots_alone(&st))
+		return -EPERM;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
 /* Puts the target of the symlink @link_fd before the rest, and starts again from / if absolute. */
 static int follow_symlink(struct walk *w, int link_fd)
 {
@@ -65,8 +79,7 @@ static int follow_symlink(struct walk *w, int link_fd)
 	if (target[0] != '/')
 		return 0;
 	isp_fd_close(&w->dir_fd);
-	w->dir_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return w->dir_fd < 0 ? -errno : 0;
+	return open_root(&w->dir_fd);
 }
 
 /* Cuts the next component off the rest; false at the end. */
@@ -119,9 +132,9 @@ static int step(struct walk *w, int flags, int *ret_fd)
 int isp_path_open_trusted(const char *path, int flags, enum isp_stage stage, int *ret_fd,
 			  struct isp_error *err)
 {
-	struct walk w = {.dir_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+	struct walk w = {.dir_fd = -EBADF};
 	int fd = -EBADF;
-	int r = w.dir_fd < 0 ? -errno : 0;
+	int r = open_root(&w.dir_fd);
 
 	if (r == 0 && !isp_path_is_clean(path))
 		r = -EINVAL;
@@ -164,6 +177,15 @@ int isp_path_make_dir(int dir_fd, const char *name, unsigned int mode, int *ret_
 	return 0;
 }
 
+/* Kernel: statx(2), 5.8: binds too, whose device is the one around them. */
+static bool is_mount(int fd)
+{
+	struct statx stx;
+
+	return statx(fd, "", AT_EMPTY_PATH, 0, &stx) == 0 &&
+	       (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
 static int remove_entries(int dir_fd, dev_t device, unsigned int depth);
 
 /* Removes one entry of @dir_fd, a directory with all below it. */
@@ -182,7 +204,7 @@ static int remove_entry(int dir_fd, const char *name, dev_t device, unsigned int
 		return -errno;
 	if (fstat(fd, &st) != 0)
 		return -errno;
-	if (st.st_dev != device)
+	if (st.st_dev != device || is_mount(fd))
 		return -EXDEV;
 	r = remove_entries(fd, device, depth + 1);
 	if (unlinkat(dir_fd, name, AT_REMOVEDIR) != 0 && r == 0)

@@ -62,10 +62,25 @@ static bool visit_ranges(const char *database, range_visit *visit, void *closure
 }
 
 struct owner_search {
+	const struct isp_spec *spec;
 	const char *user;
 	char uid[16];
 	uint64_t start;
 };
+
+static bool holds(uint64_t start, uint32_t id)
+{
+	return id >= start && id - start < ISP_IDMAP_COUNT;
+}
+
+/* Kernel: user_namespaces(7): ids that stand for themselves may not be in the range as well. */
+static bool holds_own_ids(uint64_t start, const struct isp_spec *spec)
+{
+	for (size_t i = 0; i < spec->group_count; i++)
+		if (holds(start, spec->groups[i].gid))
+			return true;
+	return holds(start, spec->uid) || holds(start, spec->gid);
+}
 
 static bool is_owners(const struct range *range, void *closure)
 {
@@ -76,6 +91,8 @@ static bool is_owners(const struct range *range, void *closure)
 	if (range->start + ISP_IDMAP_COUNT > UINT32_MAX)
 		return false;
 	if (strcmp(range->owner, search->user) != 0 && strcmp(range->owner, search->uid) != 0)
+		return false;
+	if (holds_own_ids(range->start, search->spec))
 		return false;
 	search->start = range->start;
 	return true;
@@ -108,7 +125,7 @@ static int pool_allocate(int ranges_fd, const char *known, const char *subuid, c
 	int r;
 
 	for (uint64_t start = POOL_FIRST; start <= POOL_LAST; start += ISP_IDMAP_COUNT) {
-		if (visit_ranges(known, overlaps, &start) ||
+		if (holds_own_ids(start, search->spec) || visit_ranges(known, overlaps, &start) ||
 		    visit_ranges(subuid, overlaps, &start) ||
 		    visit_ranges(subgid, overlaps, &start))
 			continue;
@@ -116,9 +133,13 @@ static int pool_allocate(int ranges_fd, const char *known, const char *subuid, c
 		(void)snprintf(line, sizeof(line), "%s:%llu:%u\n", search->uid,
 			       (unsigned long long)start, ISP_IDMAP_COUNT);
 		r = isp_fd_write_all(ranges_fd, line, strlen(line));
-		if (r < 0)
+		if (r < 0) {
+			/* Threat: a line that a full disk, or a limit on file sizes, has cut in two
+			 * would deny every later login.  Ignored: then it does, and says so. */
+			(void)!ftruncate(ranges_fd, (off_t)strlen(known));
 			return isp_err_set(err, -r, ISP_STAGE_IDMAP,
 					   "append to \"" RANGES_FILE "\" in the store");
+		}
 		search->start = start;
 		return 0;
 	}
@@ -163,8 +184,8 @@ int isp_idmap_find(int store_fd, const struct isp_spec *spec, struct isp_idmap *
 {
 	cleanup_free char *subuid = NULL;
 	cleanup_free char *subgid = NULL;
-	struct owner_search uids = {.user = spec->user};
-	struct owner_search gids = {.user = spec->user};
+	struct owner_search uids = {.spec = spec, .user = spec->user};
+	struct owner_search gids = {.spec = spec, .user = spec->user};
 	int r;
 
 	(void)snprintf(uids.uid, sizeof(uids.uid), "%u", spec->uid);
