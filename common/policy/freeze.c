@@ -14,6 +14,8 @@
 #define FALLBACK_SHELL "/bin/bash"
 #define RESOLV_CONF "/etc/resolv.conf"
 #define RESOLV_CONF_SIZE_MAX 65536
+#define SHELLS "/etc/shells"
+#define SHELLS_SIZE_MAX 65536
 
 static int copy_text(const char *text, char **ret_text)
 {
@@ -50,6 +52,10 @@ static int freeze_subject(const struct isp_subject *subject, struct isp_spec *sp
 	const char *group = subject->group[0] ? subject->group : "?";
 	int r;
 
+	if (!isp_name_is_safe(subject->user))
+		return isp_err_set(err, EPERM, ISP_STAGE_POLICY,
+				   "a user whose name holds other than A-Z a-z 0-9 _ . @ $ + \\ - "
+				   "cannot be confined");
 	if (!is_id(subject->uid) || !is_id(subject->gid))
 		return isp_err_set(err, EPERM, ISP_STAGE_POLICY,
 				   "uid %u and gid %u: neither may be 0 or -1 in a container",
@@ -298,6 +304,31 @@ static int read_resolvers(char **ret_text)
 	return 0;
 }
 
+/* Does the host offer @shell as a login shell?  A file that cannot be read offers none. */
+static bool is_offered(const char *shell)
+{
+	cleanup_free char *text = NULL;
+
+	if (isp_fd_read_file(AT_FDCWD, SHELLS, SHELLS_SIZE_MAX, &text) < 0)
+		return false;
+	for (const char *line = text; *line;) {
+		size_t size = strcspn(line, "\n");
+
+		if (strlen(shell) == size && memcmp(line, shell, size) == 0)
+			return true;
+		line += size + (line[size] == '\n');
+	}
+	return false;
+}
+
+/* Threat: an account that is shut (nologin) or held to one program by its shell would get bash when
+ * the template lacks that program. */
+static void forbid_fallback(const struct isp_subject *subject, struct isp_spec *spec)
+{
+	if (strcmp(spec->shell, subject->shell) == 0 && !is_offered(subject->shell))
+		spec->shell_is_fallback = false;
+}
+
 static int freeze_decision(const struct isp_decision *decision, const struct isp_subject *subject,
 			   struct isp_spec *ret_spec, struct isp_error *err)
 {
@@ -307,10 +338,13 @@ static int freeze_decision(const struct isp_decision *decision, const struct isp
 
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_POLICY, "read \"%s\"", RESOLV_CONF);
-	if (gethostname(hostname, sizeof(hostname) - 1) != 0)
+	if (gethostname(hostname, sizeof(hostname)) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_POLICY, "gethostname");
-	return isp_policy_freeze_spec(&decision->settings, subject, hostname, resolvers, ret_spec,
-				      err);
+	r = isp_policy_freeze_spec(&decision->settings, subject, hostname, resolvers, ret_spec,
+				   err);
+	if (r == 0)
+		forbid_fallback(subject, ret_spec);
+	return r;
 }
 
 int isp_policy_freeze(const char *config_path, const struct isp_subject *subject,

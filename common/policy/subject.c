@@ -104,9 +104,11 @@ static int take_user(const char *user, struct isp_subject *subject)
 		return error == 0 ? -ENOENT : -error;
 	/* The name service's spelling, not the caller's: where case does not matter to it, ALICE
 	 * must meet the sections written for alice. */
-	if (!isp_name_is_safe(entry.pw_name))
-		return -EINVAL;
-	(void)snprintf(subject->user, sizeof(subject->user), "%s", entry.pw_name); /* fits */
+	/* A name of other bytes (directories have blanks and umlauts) is in no [user] section and
+	 * cannot be confined, which freezing refuses; who is not confined may be called anything.
+	 */
+	(void)snprintf(subject->user, sizeof(subject->user), "%s",
+		       isp_name_is_safe(entry.pw_name) ? entry.pw_name : "?"); /* fits */
 	subject->uid = entry.pw_uid;
 	subject->gid = entry.pw_gid;
 	r = copy_text(entry.pw_gecos, &subject->gecos);
@@ -142,13 +144,13 @@ static int group_name(gid_t gid, struct buffer *buffer, char **ret_name)
 }
 
 /* All group ids of the user, the primary one included; the caller frees them. */
-static gid_t *list_gids(const struct isp_subject *subject, int *ret_count)
+static gid_t *list_gids(const char *user, gid_t gid, int *ret_count)
 {
 	for (int room = 64; room <= GROUPS_MAX; room *= 2) {
 		gid_t *gids = calloc((size_t)room, sizeof(*gids));
 
 		*ret_count = room;
-		if (!gids || getgrouplist(subject->user, subject->gid, gids, ret_count) >= 0)
+		if (!gids || getgrouplist(user, gid, gids, ret_count) >= 0)
 			return gids;
 		free(gids);
 		errno = E2BIG;
@@ -175,7 +177,7 @@ static int name_groups(struct isp_subject *subject, const gid_t *gids, size_t co
 	return 0;
 }
 
-static int take_groups(struct isp_subject *subject)
+static int take_groups(const char *user, struct isp_subject *subject)
 {
 	cleanup_free gid_t *gids = NULL;
 	cleanup_buffer struct buffer buffer = {.bytes = NULL};
@@ -188,7 +190,7 @@ static int take_groups(struct isp_subject *subject)
 	r = group_name(subject->gid, &buffer, &subject->group);
 	if (r < 0)
 		return r;
-	gids = list_gids(subject, &count);
+	gids = list_gids(user, subject->gid, &count);
 	return gids ? name_groups(subject, gids, (size_t)count) : -errno;
 }
 
@@ -205,17 +207,13 @@ static int take_login(struct isp_subject *subject, const char *service, const ch
 int isp_subject_resolve(const char *user, const char *service, const char *tty, const char *rhost,
 			struct isp_subject *ret_subject, struct isp_error *err)
 {
-	const char *step = "name";
+	const char *step = "passwd entry";
 	char shown[ISP_NAME_MAX * 2];
-	int r = isp_name_is_safe(user) ? 0 : -EINVAL;
+	int r = take_user(user, ret_subject);
 
 	if (r == 0) {
-		step = "passwd entry";
-		r = take_user(user, ret_subject);
-	}
-	if (r == 0) {
 		step = "groups";
-		r = take_groups(ret_subject);
+		r = take_groups(user, ret_subject);
 	}
 	if (r == 0)
 		r = take_login(ret_subject, service, tty, rhost);

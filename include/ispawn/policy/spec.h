@@ -171,9 +171,9 @@ bool isp_spec_home_is_usable(const char *path);
 /**
  * isp_spec_bind_is_allowed() - may the host's @source be shown at @target inside?
  * @ret_why: on false, the reason: a static string
- * Both clean, without ':'.  Refused sources: the host's root, all in /proc, /sys, /dev and /run, and
- * ispawn's own directories.  Refused targets: /, /proc, /sys, /dev, all below these three, and /run
- * and /tmp themselves.
+ * Both clean, without ':'.  Refused sources: the host's root, all in /proc, /sys, /dev and /run,
+ * and ispawn's own directories.  Refused targets: /, /proc, /sys, /dev, all below these three, and
+ * /run and /tmp themselves.
  */
 bool isp_spec_bind_is_allowed(const char *source, const char *target, const char **ret_why);
 

@@ -35,7 +35,8 @@ void isp_subject_free(struct isp_subject *subject);
  * @user: may be spelt in a way that only the name service takes for the same; its spelling is kept
  * @service, @tty, @rhost: as PAM gives them; NULL is taken as ""
  * @ret_subject: zeroed by the caller; on failure left zeroed
- * Return: 0; -ENOENT no such user; -EINVAL a name that is not safe in paths; -errno of the lookup.
+ * A name that is not safe in paths becomes "?": nobody is confined by it, and freezing refuses it.
+ * Return: 0; -ENOENT no such user; -errno of the lookup.
  */
 ISP_MUST_CHECK int isp_subject_resolve(const char *user, const char *service, const char *tty,
 				       const char *rhost, struct isp_subject *ret_subject,
