@@ -168,11 +168,14 @@ static int open_tenant(struct init *init, const struct isp_message *message, int
 {
 	struct isp_error err = {0};
 	int status = STATUS_OURS;
+	int r;
 
-	if (tenant_start(init, message, fds, count, &status, &err) < 0)
-		return tell_refused(init, message->tenant, status, &err);
+	/* The supervisor has counted it: what is empty again has to be told again. */
 	init->has_told = false;
-	return 0;
+	if (tenant_start(init, message, fds, count, &status, &err) == 0)
+		return 0;
+	r = tell_refused(init, message->tenant, status, &err);
+	return r < 0 ? r : reap_all(init);
 }
 
 static int obey(struct init *init, const struct isp_message *message, int *fds, size_t fd_count)

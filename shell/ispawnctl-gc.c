@@ -126,7 +126,7 @@ int gc_run(int argc, char **argv)
 
 	if (argc > 0)
 		return refuse_argument("gc", argv[0]);
-	if (isp_registry_sweep(NULL, &sessions, &registry) < 0)
+	if (isp_registry_sweep(NULL, ISP_SWEEP_MS, &sessions, &registry) < 0)
 		status = say_error(&registry);
 	if (clean_store(&half_made, &store) < 0)
 		status = say_error(&store);

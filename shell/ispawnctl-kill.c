@@ -135,7 +135,7 @@ static int sweep(const struct isp_listed *session, const char *done)
 {
 	struct isp_error err = {0};
 
-	if (isp_registry_sweep(session->spec.user, NULL, &err) < 0)
+	if (isp_registry_sweep(session->spec.user, ISP_SWEEP_MS, NULL, &err) < 0)
 		return say_error(&err);
 	(void)printf("%s: %s\n", session->id, done);
 	return STATUS_OK;

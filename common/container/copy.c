@@ -15,7 +15,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -25,7 +27,7 @@
 #define TARGET_FD 4
 
 /* Runs in the child, which has the supervisor's memory: straight to exec. */
-static _Noreturn void exec_cp(int source_fd, int target_fd)
+static _Noreturn void exec_cp(int source_fd, int target_fd, pid_t supervisor)
 {
 	char program[] = "cp", archive[] = "-a", reflink[] = "--reflink=auto", one_fs[] = "-x";
 	char from[] = "/proc/self/fd/3/.", to[] = "/proc/self/fd/4/";
@@ -34,8 +36,11 @@ static _Noreturn void exec_cp(int source_fd, int target_fd)
 	int source = fcntl(source_fd, F_DUPFD, 10);
 	int target = fcntl(target_fd, F_DUPFD, 10);
 
-	if (source >= 0 && target >= 0 && dup2(source, SOURCE_FD) >= 0 &&
-	    dup2(target, TARGET_FD) >= 0 && isp_sys_close_range(TARGET_FD + 1, ~0u, 0) == 0)
+	/* Threat: a copy that goes on without its supervisor, in a directory that the next login
+	 * removes.  Order: it may have died before the signal was asked for. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == supervisor && source >= 0 &&
+	    target >= 0 && dup2(source, SOURCE_FD) >= 0 && dup2(target, TARGET_FD) >= 0 &&
+	    isp_sys_close_range(TARGET_FD + 1, ~0u, 0) == 0)
 		(void)execve("/bin/cp", argv, envp); /* Ignored: reported below as 127 */
 	isp_sys_exit_group(127);
 }
@@ -75,12 +80,13 @@ static int copy_template(const struct isp_place *place, int target_fd, struct is
 	cleanup_close int pid_fd = -EBADF;
 	struct clone_args args = {
 		.flags = CLONE_PIDFD, .pidfd = (__u64)(uintptr_t)&pid_fd, .exit_signal = SIGCHLD};
+	pid_t supervisor = getpid();
 	pid_t pid = isp_sys_clone3(&args, sizeof(args));
 
 	if (pid < 0)
 		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "start cp");
 	if (pid == 0)
-		exec_cp(place->store->template_fd, target_fd);
+		exec_cp(place->store->template_fd, target_fd, supervisor);
 	return wait_copy(place, pid, pid_fd, err);
 }
 

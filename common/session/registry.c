@@ -4,6 +4,7 @@
 #include "ispawn/base/clock.h"
 #include "ispawn/base/fd.h"
 #include "ispawn/base/path.h"
+#include "ispawn/base/sys.h"
 #include "ispawn/session/protocol.h"
 #include "registry_private.h"
 
@@ -198,8 +199,26 @@ int isp_registry_connect(const char *id, int *ret_fd)
 	return 0;
 }
 
+/* Kernel: exit(2) lets go of locks and sockets before mount namespaces; a pidfd tells when all is
+ * done. */
+static void await_end(int connection_fd, int64_t deadline_ms)
+{
+	cleanup_close int pid_fd = -EBADF;
+	struct ucred who = {.pid = 0};
+	socklen_t size = sizeof(who);
+	struct pollfd end = {.events = POLLIN};
+
+	if (getsockopt(connection_fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 || who.pid <= 1)
+		return;
+	pid_fd = isp_sys_pidfd_open(who.pid, 0);
+	end.fd = pid_fd;
+	if (pid_fd >= 0)
+		(void)poll(&end, 1, isp_clock_left(deadline_ms)); /* Ignored: the caller looks */
+}
+
 /* Asks one session. Return: 1 and *ret_fd; 0 it shares nothing with us; -ESRCH it is ending. */
-static int ask_to_share(const char *id, const struct isp_spec *spec, int *ret_fd)
+static int ask_to_share(const char *id, const struct isp_spec *spec, int64_t deadline_ms,
+			int *ret_fd)
 {
 	const uint32_t answers = 1u << ISP_MESSAGE_SHARED | 1u << ISP_MESSAGE_FAILED;
 	struct isp_message message = {.type = ISP_MESSAGE_SHARE};
@@ -212,9 +231,12 @@ static int ask_to_share(const char *id, const struct isp_spec *spec, int *ret_fd
 	if (isp_registry_connect(id, &fd) < 0 || isp_message_send(fd, &message, NULL, 0, 0) < 0)
 		return -ESRCH;
 	answer = (struct pollfd){.fd = fd, .events = POLLIN};
-	if (poll(&answer, 1, SHARE_REPLY_MS) <= 0 ||
-	    isp_message_receive(fd, answers, &message, fds, &count, MSG_DONTWAIT) != 1)
+	if (poll(&answer, 1, SHARE_REPLY_MS) <= 0)
 		return -ESRCH;
+	if (isp_message_receive(fd, answers, &message, fds, &count, MSG_DONTWAIT) != 1) {
+		await_end(fd, deadline_ms);
+		return -ESRCH;
+	}
 	if (message.type == ISP_MESSAGE_FAILED || count != 1) {
 		isp_message_close_fds(fds, count);
 		return 0;
@@ -223,23 +245,26 @@ static int ask_to_share(const char *id, const struct isp_spec *spec, int *ret_fd
 	return 1;
 }
 
-static bool is_ended(int sessions_fd, const char *id)
+static bool is_gone(int sessions_fd, const char *id)
 {
-	cleanup_close int fd =
-		openat(sessions_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	return fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0;
+	return faccessat(sessions_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) != 0;
 }
 
+/* Order: a supervisor that was killed lets go of its lock before the kernel kills its container,
+ * which still has the overlay: it has ended only when its entry has been swept, or it removed that
+ * itself. */
 static int share_with(int sessions_fd, const char *id, const struct isp_spec *spec,
 		      int64_t deadline_ms, int *ret_fd)
 {
+	struct isp_error ignored = {0}; /* what could not be swept is still there */
+
 	for (;;) {
-		int r = ask_to_share(id, spec, ret_fd);
+		int r = ask_to_share(id, spec, deadline_ms, ret_fd);
 
 		if (r != -ESRCH)
 			return r;
-		if (is_ended(sessions_fd, id))
+		isp_ignore(isp_registry_sweep(spec->user, ISP_SWEEP_MS, NULL, &ignored));
+		if (is_gone(sessions_fd, id))
 			return 0;
 		if (isp_clock_left(deadline_ms) == 0)
 			return -ETIMEDOUT;

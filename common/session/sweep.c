@@ -12,10 +12,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define KILL_MS 5000
-
 /* A dead session's leaf: whatever still runs in it has lost its supervisor. */
-static int sweep_cgroup(const char *id)
+static int sweep_cgroup(const char *id, unsigned int kill_ms)
 {
 	cleanup_cgroup struct isp_cgroup cgroup = {0};
 	char user[ISP_NAME_MAX + 1];
@@ -27,7 +25,7 @@ static int sweep_cgroup(const char *id)
 	r = isp_cgroup_open(user, id, &cgroup);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	r = isp_cgroup_kill(&cgroup, KILL_MS);
+	r = isp_cgroup_kill(&cgroup, kill_ms);
 	return r < 0 ? r : isp_cgroup_remove(&cgroup);
 }
 
@@ -43,7 +41,8 @@ static int lock_dead(int sessions_fd, const char *id, int *ret_fd)
 	return 1;
 }
 
-static int sweep_one(int sessions_fd, const char *id, size_t *count, struct isp_error *err)
+static int sweep_one(int sessions_fd, const char *id, unsigned int kill_ms, size_t *count,
+		     struct isp_error *err)
 {
 	cleanup_close int lock_fd = -EBADF;
 	int is_dead;
@@ -55,7 +54,7 @@ static int sweep_one(int sessions_fd, const char *id, size_t *count, struct isp_
 	(void)flock(sessions_fd, LOCK_UN); /* Ignored: closing unlocks as well */
 	if (is_dead == 0)
 		return 0;
-	r = sweep_cgroup(id);
+	r = sweep_cgroup(id, kill_ms);
 	if (r == 0)
 		r = isp_path_remove_tree(sessions_fd, id);
 	if (r < 0)
@@ -64,7 +63,8 @@ static int sweep_one(int sessions_fd, const char *id, size_t *count, struct isp_
 	return 0;
 }
 
-int isp_registry_sweep(const char *user, size_t *ret_count, struct isp_error *err)
+int isp_registry_sweep(const char *user, unsigned int kill_ms, size_t *ret_count,
+		       struct isp_error *err)
 {
 	cleanup_close int sessions_fd = -EBADF;
 	cleanup_closedir DIR *dir = NULL;
@@ -82,7 +82,7 @@ int isp_registry_sweep(const char *user, size_t *ret_count, struct isp_error *er
 	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
 		bool is_wanted = user ? isp_registry_is_of(e->d_name, user)
 				      : isp_session_id_is_valid(e->d_name);
-		int one = is_wanted ? sweep_one(sessions_fd, e->d_name, &count, err) : 0;
+		int one = is_wanted ? sweep_one(sessions_fd, e->d_name, kill_ms, &count, err) : 0;
 
 		if (r == 0)
 			r = one;

@@ -39,6 +39,7 @@ static void free_slot(struct isp_connection *c)
 	isp_fd_close(&c->terminal_fd);
 	c->peer = ISP_PEER_FREE;
 	c->tenant = 0;
+	c->is_started = false;
 }
 
 static bool has_tenant(const struct isp_connection *c)
@@ -199,6 +200,7 @@ static void tenant_started(struct isp_supervisor *s, struct isp_connection *c,
 
 	if (c->peer == ISP_PEER_STARTING)
 		c->peer = ISP_PEER_RUNNING;
+	c->is_started = true;
 	s->tenants_running++;
 	if (count == 2 && fstat(fds[1], &st) == 0 && S_ISCHR(st.st_mode))
 		c->terminal_fd = steal_fd(&fds[1]);
@@ -220,17 +222,29 @@ static void tenant_ended(struct isp_supervisor *s, struct isp_connection *c,
 	free_slot(c);
 }
 
+/* Is a tenant asked for whose start init has not reported? */
+static bool is_any_starting(const struct isp_supervisor *s)
+{
+	for (size_t i = 0; i < ISP_TENANTS_MAX; i++)
+		if (has_tenant(&s->connections[i]) && !s->connections[i].is_started)
+			return true;
+	return false;
+}
+
 static bool obey_init(struct isp_supervisor *s, struct isp_message *message, int *fds, size_t count)
 {
 	struct isp_connection *c;
 
 	if (message->type == ISP_MESSAGE_EMPTY) {
-		s->is_empty = s->tenants_running == 0;
+		/* It may have crossed an OPEN on its way. */
+		s->is_empty = s->tenants_running == 0 && !is_any_starting(s);
 		return true;
 	}
 	c = find_tenant(s, message->tenant);
 	if (!c)
 		return false; /* it speaks of a tenant it was never given */
+	if ((message->type == ISP_MESSAGE_EXITED) != c->is_started)
+		return false; /* started twice, or ended without a start */
 	if (message->type == ISP_MESSAGE_STARTED)
 		tenant_started(s, c, message, fds, count);
 	else

@@ -13,7 +13,7 @@
  *   builder - FAILED, as init UP <--> GO ------------------ supervisor
  *   shell --- STARTED, REFUSED, EXITED, NOTICE <--> OPEN, SIGNAL --- supervisor
  *   init ---- STARTED, REFUSED, EXITED, EMPTY <--> OPEN, SIGNAL, HANGUP, STOP --- supervisor
- *   control - STATUS, FAILED <--> KILL, SHARE ------------- supervisor (peer uid 0 only)
+ *   control - CLOSED, SHARED, FAILED <--> KILL, SHARE ----- supervisor (peer uid 0 only)
  */
 #ifndef ISPAWN_SESSION_PROTOCOL_H
 #define ISPAWN_SESSION_PROTOCOL_H

@@ -18,6 +18,9 @@
 
 #include "ispawn/policy/spec.h"
 
+#define ISP_SWEEP_MS 5000      /* for sessions that the caller needs gone */
+#define ISP_SWEEP_OTHERS_MS 50 /* for those that it passes by */
+
 /** struct isp_entry - this supervisor's own entry; descriptors owned */
 struct isp_entry {
 	char id[ISP_SESSION_ID_SIZE];
@@ -50,10 +53,13 @@ ISP_MUST_CHECK int isp_registry_remove(struct isp_entry *entry);
 /**
  * isp_registry_sweep() - clean up after dead sessions
  * @user: only this user's; NULL for everybody's
+ * @kill_ms: how long to wait for each to die.  Threat: a process that cannot be killed (it hangs in
+ *           a dead file system) must not hold up everybody's logins.
  * @ret_count: how many were cleaned up; may be NULL
  * Return: 0; -errno of the first that could not be cleaned up (the rest is still tried).
  */
-ISP_MUST_CHECK int isp_registry_sweep(const char *user, size_t *ret_count, struct isp_error *err);
+ISP_MUST_CHECK int isp_registry_sweep(const char *user, unsigned int kill_ms, size_t *ret_count,
+				      struct isp_error *err);
 
 /**
  * isp_registry_share() - the mount namespace in which a live session of this user keeps the

@@ -51,6 +51,7 @@ struct isp_connection {
 	int fd;          /* non-blocking; -EBADF once the shell has left */
 	int terminal_fd; /* O_PATH of the tenant's terminal inside, for its idle time */
 	uint32_t tenant;
+	bool is_started;     /* init has said so */
 	int64_t deadline_ms; /* until when a new connection must have asked */
 };
 
