@@ -166,6 +166,30 @@ static int attach_one(int fd, const char *target, struct isp_error *err)
 	return 0;
 }
 
+/* Is @path the home or something in it? */
+static bool is_in_home(const struct isp_builder *b, const char *path)
+{
+	size_t size = strlen(b->spec->home_path);
+
+	return strncmp(path, b->spec->home_path, size) == 0 &&
+	       (path[size] == '/' || path[size] == '\0');
+}
+
+static int attach_binds(struct isp_builder *b, bool in_home, struct isp_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < b->spec->bind_count && r == 0; i++)
+		if (is_in_home(b, b->spec->binds[i].target) == in_home)
+			r = attach_one(b->bind_fds[i], b->spec->binds[i].target, err);
+	return r;
+}
+
+int isp_mounts_attach_in_home(struct isp_builder *b, struct isp_error *err)
+{
+	return attach_binds(b, true, err);
+}
+
 int isp_mounts_attach(struct isp_builder *b, struct isp_error *err)
 {
 	int r = 0;
@@ -177,9 +201,7 @@ int isp_mounts_attach(struct isp_builder *b, struct isp_error *err)
 		r = fail(err, ISP_STAGE_MOUNTS, "open to all", "/run/lock");
 	if (r == 0)
 		r = isp_devices_attach(b, err);
-	for (size_t i = 0; i < b->spec->bind_count && r == 0; i++)
-		r = attach_one(b->bind_fds[i], b->spec->binds[i].target, err);
-	return r;
+	return r == 0 ? attach_binds(b, false, err) : r;
 }
 
 /* Of the machine, not of the container; files are hidden by the null device, directories by an

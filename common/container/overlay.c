@@ -84,7 +84,9 @@ static int attach_memory_data(uint64_t size_bytes, struct isp_error *err)
 	return attach(fd, DATA, err);
 }
 
-/* Kernel: setfsuid(2) takes the file system capabilities off when it leaves 0. */
+/* Kernel: setfsuid(2) takes the file system capabilities off when it leaves 0.  Threat: the overlay
+ * writes with what is effective here, and CAP_SYS_RESOURCE would let a tenant fill the blocks that
+ * are kept for root, and pass disk quotas (capabilities(7)). */
 static int raise_effective(void)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -94,6 +96,7 @@ static int raise_effective(void)
 		return -errno;
 	for (size_t i = 0; i < ISP_ARRAY_SIZE(sets); i++)
 		sets[i].effective = sets[i].permitted;
+	sets[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective &= ~CAP_TO_MASK(CAP_SYS_RESOURCE);
 	return isp_sys_capset(&header, sets) != 0 ? -errno : 0;
 }
 

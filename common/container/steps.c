@@ -38,6 +38,8 @@ static const struct {
 	{"identity files", isp_identity_write_files},
 	{"resolvers", isp_network_write_resolv},
 	{"home", isp_home_attach},
+	/* Order: the home's own mount would hide what is bound into it. */
+	{"binds in the home", isp_mounts_attach_in_home},
 	/* Order: after the last edit of the root. */
 	{"seal", isp_mounts_seal_root},
 	{"limits", isp_drop_limits},

@@ -72,6 +72,7 @@ ISP_MUST_CHECK int isp_mounts_make_private(struct isp_builder *b, struct isp_err
 ISP_MUST_CHECK int isp_mounts_make(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_mounts_pivot(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_mounts_attach(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_mounts_attach_in_home(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_mounts_mask(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_mounts_seal_root(struct isp_builder *b, struct isp_error *err);
 /* devices.c: /dev */

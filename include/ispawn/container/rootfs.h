@@ -7,8 +7,8 @@
  * pivot_root: then no symlink in a tree that a user has written can lead anywhere but back into
  * that tree (CVE-2021-30465 and its children).  Overlay layers must be attached somewhere before
  * Linux 6.15, so each supervisor owns a private mount namespace, a slave of the host's: the host
- * never sees a mount of ours, and nothing is left to unmount after a crash.  The supervisor works in
- * it while it builds and then goes back to the host's, so that the descriptor is what keeps the
+ * never sees a mount of ours, and nothing is left to unmount after a crash.  The supervisor works
+ * in it while it builds and then goes back to the host's, so that the descriptor is what keeps the
  * namespace: closing it unmounts, without any right.  Two mounts over one
  * upper layer are undefined, so the sessions of one user share one overlay: a later supervisor
  * clones the mount out of an earlier one's private namespace and keeps it attached in its own.
