@@ -29,14 +29,21 @@
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define DIRECTORY_MODE 0755
 
-/* Where v1 mounts what we limit and count by. */
-static const char *const v1_controllers[] = {"memory", "pids", "cpu", "cpuacct", "blkio"};
-_Static_assert(ISP_ARRAY_SIZE(v1_controllers) <= ISP_CGROUP_HIERARCHIES_MAX,
-	       "each v1 hierarchy has its place");
+/* Where v1 mounts what we limit and count by; and v2 beside them, where it has no controllers, for
+ * it is the hierarchy that a container sees: its root there must hold nobody else. */
+static const struct {
+	const char *name;
+	bool is_v2;
+} hierarchies[] = {
+	{"memory", false},  {"pids", false},  {"cpu", false},
+	{"cpuacct", false}, {"blkio", false}, {"unified", true},
+};
+_Static_assert(ISP_ARRAY_SIZE(hierarchies) <= ISP_CGROUP_HIERARCHIES_MAX,
+	       "each hierarchy has its place");
 
-/* Where else a login manager puts a login's processes: the supervisor leaves these too, or systemd
- * counts it to the login's scope and kills it with that. */
-static const char *const login_hierarchies[] = {"systemd", "unified"};
+/* Where else a login manager puts a login's processes: the supervisor leaves this one too, or
+ * systemd counts it to the login's scope and kills it with that. */
+#define LOGIN_HIERARCHY "systemd"
 
 struct isp_cgroup isp_cgroup_empty(void)
 {
@@ -111,14 +118,15 @@ static int find_roots(struct roots *roots, struct isp_error *err)
 		roots->fd[roots->count++] = steal_fd(&top_fd);
 		return 0;
 	}
-	for (size_t i = 0; i < ISP_ARRAY_SIZE(v1_controllers); i++) {
+	for (size_t i = 0; i < ISP_ARRAY_SIZE(hierarchies); i++) {
 		/* No O_NOFOLLOW: the names are links where a host mounts several together. */
 		cleanup_close int fd =
-			openat(top_fd, v1_controllers[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			openat(top_fd, hierarchies[i].name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-		if (fd < 0 || !is_cgroup(fd, false) || is_known(roots->fd, roots->count, fd))
+		if (fd < 0 || !is_cgroup(fd, hierarchies[i].is_v2) ||
+		    is_known(roots->fd, roots->count, fd))
 			continue;
-		roots->controller[roots->count] = v1_controllers[i];
+		roots->controller[roots->count] = hierarchies[i].name;
 		roots->fd[roots->count++] = steal_fd(&fd);
 	}
 	if (roots->count == 0)
@@ -361,6 +369,7 @@ int isp_cgroup_leave_login(struct isp_error *err)
 {
 	cleanup_roots struct roots roots = {.count = 0};
 	cleanup_close int top_fd = -EBADF;
+	cleanup_close int login_fd = -EBADF;
 	int r = find_roots(&roots, err);
 
 	for (size_t i = 0; i < roots.count && r == 0; i++)
@@ -368,12 +377,9 @@ int isp_cgroup_leave_login(struct isp_error *err)
 	if (r < 0 || roots.is_v2)
 		return r;
 	top_fd = open(ROOT, DIRECTORY);
-	for (size_t i = 0; i < ISP_ARRAY_SIZE(login_hierarchies) && r == 0; i++) {
-		cleanup_close int fd = openat(top_fd, login_hierarchies[i], DIRECTORY);
-
-		if (fd >= 0 && (is_cgroup(fd, false) || is_cgroup(fd, true)))
-			r = enter_supervisors(fd, login_hierarchies[i], err);
-	}
+	login_fd = openat(top_fd, LOGIN_HIERARCHY, DIRECTORY);
+	if (login_fd >= 0 && is_cgroup(login_fd, false))
+		r = enter_supervisors(login_fd, LOGIN_HIERARCHY, err);
 	return r;
 }
 
