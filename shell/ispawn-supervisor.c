@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
@@ -55,6 +56,20 @@ static int read_spec(struct isp_supervisor *s, struct isp_error *err)
 	return isp_spec_decode(s->spec_bytes, s->spec_size, &s->spec, err);
 }
 
+/* The login's soft limit may be too low for as many connections as there may be: accept(2) would
+ * fail, and poll(2) report the same connection for ever. */
+static int allow_descriptors(struct isp_error *err)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "read the limit of open files");
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "raise the limit of open files");
+	return 0;
+}
+
 /* A process of its own: not of the login's terminal, directory, cgroup or signals. */
 static int leave_login(struct isp_supervisor *s, struct isp_error *err)
 {
@@ -87,6 +102,8 @@ static int start(struct isp_supervisor *s, struct isp_error *err)
 		r = read_spec(s, err);
 	if (r == 0)
 		r = leave_login(s, err);
+	if (r == 0)
+		r = allow_descriptors(err);
 	if (r == 0)
 		r = isp_caps_apply(isp_caps_supervisor_build(), isp_caps_supervisor_build(), err);
 	if (r == 0)
@@ -130,7 +147,7 @@ int main(void)
 		return deny(&supervisor, &err);
 	isp_journal_start(&supervisor);
 	isp_fd_close(&supervisor.netns_fd); /* the application holds it, for as long as it lives */
-	if (isp_registry_sweep(NULL, NULL, &err) < 0)
+	if (isp_registry_sweep(NULL, ISP_SWEEP_OTHERS_MS, NULL, &err) < 0)
 		isp_journal_trouble(&supervisor, &err);
 	isp_session_supervise(&supervisor);
 	err = (struct isp_error){0};

@@ -30,7 +30,8 @@ int isp_rootfs_enter_private(int *ret_host_fd, int *ret_own_fd, struct isp_error
 	if (unshare(CLONE_NEWNS) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "unshare the mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0)
-		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "make the mount namespace a slave");
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS,
+				   "make the mount namespace a slave");
 	return open_mount_namespace(ret_own_fd, err);
 }
 
