@@ -111,13 +111,17 @@ $(BUILD)/unit/%: $(BUILD)/pie/tests/unit/%.o $(BUILD)/pie/libispawn.a
 	@mkdir -p $(@D)
 	$(CC) -pie -o $@ $^ $(SAN) $(LDFLAGS) -Wl,--as-needed -lcmocka -liniparser -lcap-ng
 
+# The code under test once, not once per fuzzer; what is undefined ends a fuzzer as a crash does.
+FUZZ_FLAGS = -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated $(PATHS) -std=c17 -O1 -g $(WARNINGS) $(WERROR) \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined -ffunction-sections
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzzers: $(FUZZ)
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/generated/seccomp_default.h
+$(BUILD)/fuzzer/%.o: %.c Makefile | $(BUILD)/generated/seccomp_default.h
 	@mkdir -p $(@D)
-	clang -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated $(PATHS) -std=c17 -O1 -g \
-		-fsanitize=fuzzer,address,undefined -ffunction-sections -Wl,--gc-sections \
-		-o $@ $(filter %.c,$^) -liniparser -lcap-ng
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+$(BUILD)/fuzz/%: $(BUILD)/fuzzer/tests/fuzz/%.o $(call objects,fuzzer,$(COMMON))
+	@mkdir -p $(@D)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -Wl,--gc-sections -o $@ $^ -liniparser -lcap-ng
 
 # --- install --------------------------------------------------------------------------------------
 # init is 0711: executing a file that one may not read leaves the process non-dumpable from its
