@@ -41,6 +41,8 @@ SAN      = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 # A PAM module is loaded into programs without ASan's runtime, and a static program has none:
 # both keep the undefined-behaviour half, trapping.
 SAN_TRAP = -fsanitize=undefined -fsanitize-undefined-trap-on-error
+# Where the findings of programs go whose stderr nobody reads.
+SAN_OPTIONS = $(BUILD)/pie/tests/lib/sanitizer.o
 endif
 
 PATHS = -DISPAWN_SYSCONFDIR='"$(SYSCONFDIR)/ispawn"' -DISPAWN_BINDIR='"$(BINDIR)"' \
@@ -93,9 +95,9 @@ $(BUILD)/generated/seccomp_default.h: $(BUILD)/seccomp_generate
 $(BUILD)/pam_ispawn.so: $(call objects,pic,$(MODULE)) $(BUILD)/pic/libispawn.a pam_module/pam_ispawn.map
 	$(CC) -shared -o $@ $(filter %.o %.a,$^) $(SAN_TRAP) $(LINKHARD) $(LDFLAGS) \
 		-Wl,--version-script=pam_module/pam_ispawn.map -Wl,--as-needed -lpam -liniparser
-$(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.a
+$(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
-$(BUILD)/ispawnctl: $(call objects,pie,$(CTL)) $(BUILD)/pie/libispawn.a
+$(BUILD)/ispawnctl: $(call objects,pie,$(CTL)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 # Static: nothing of the container's (init) or of the user's environment (shell: LD_PRELOAD) can
 # be loaded into them.

@@ -28,6 +28,8 @@ def nothing_left(the_host, request):
     if left:
         the_host.kill_all()
     the_host.reset()
+    found = "".join(path.read_text() for path in pathlib.Path("/var/log").glob("ispawn-sanitizer*"))
+    assert not found, found
     assert not left or request.node.get_closest_marker("leaves"), f"left behind: {left}"
 
 
