@@ -80,7 +80,8 @@ static int find_session(struct shell *shell)
 
 	if (!id || !isp_session_id_is_valid(id)) {
 		say(shell, "no container was prepared for this login, so nothing is run. Please "
-			   "tell the administrator: the PAM service of this login needs the line "
+			   "tell the administrator: confine this account in ispawn.conf(5), or the "
+			   "PAM service of this login needs the line "
 			   "\"session required pam_ispawn.so\" in /etc/pam.d/SERVICE, see "
 			   "pam_ispawn(8)");
 		return -ENOENT;
