@@ -4,7 +4,7 @@
  *
  * Theory of operation: the module is a guest in a process that it did not write, sshd's root
  * monitor say.  It decides (policy), starts the supervisor as a process that the application
- * neither owns nor notices (start.c), waits for one message (await.c), then changes exactly two
+ * neither owns nor notices (session/launch.h), waits for one message, then changes exactly two
  * things about the calling thread: its mount namespace, so that the user's shell is ispawn-shell
  * (cover.c), and its network namespace, so that what the application forwards obeys the
  * container's rules (place.c).  Both are undone when the session closes, and on every failed path.
@@ -66,39 +66,6 @@ int isp_module_deny(pam_handle_t *pamh, int flags, enum isp_denial denial, const
 /** isp_module_log() - a line about an open session that denies nothing. */
 void isp_module_log(pam_handle_t *pamh, int priority, const char *user, const char *session,
 		    const struct isp_error *err);
-
-/* --- start.c --- */
-
-/**
- * isp_module_start() - start the supervisor for @spec
- * @ret_control_fd: the session's lifetime; closing it ends the supervisor
- * Runs as: host root, in the application.  Must: leave no child, signal or descriptor behind.
- * A failure between clone and exec arrives as a message on the control socket, not here.
- * Return: 0; -EPERM the supervisor's file is not trusted; -ENOENT it is missing; -errno.
- */
-ISP_MUST_CHECK int isp_module_start(const struct isp_spec *spec, int *ret_control_fd,
-				    struct isp_error *err);
-
-/* --- await.c --- */
-
-/**
- * isp_module_await() - wait until the container stands
- * @ret_net_fd: the container's network namespace; untouched with network = host
- * The supervisor is given one second more than spec->start_timeout_s, because it knows better
- * than the module what it was waiting for, and its own deadline should be the one to fire.
- * Return: 0; -ETIMEDOUT; -ECONNRESET the supervisor ended; -EPROTO an unexpected message; else
- * the supervisor's own error.
- */
-ISP_MUST_CHECK int isp_module_await(int control_fd, const struct isp_spec *spec, int *ret_net_fd,
-				    struct isp_error *err);
-
-/**
- * isp_module_end() - have the session closed in order, for at most five seconds
- * @control_fd: consumed
- * Return: 0 closed, or the supervisor was gone already; -ETIMEDOUT; -EPROTO.  The session ends in
- * each case, since its socket does.
- */
-ISP_MUST_CHECK int isp_module_end(int *control_fd, struct isp_error *err);
 
 /* --- place.c --- */
 

@@ -20,6 +20,7 @@
 #include "ispawn/base/fd.h"
 #include "ispawn/base/path.h"
 #include "ispawn/policy/freeze.h"
+#include "ispawn/session/launch.h"
 
 #include <pthread.h>
 #include <pwd.h>
@@ -86,10 +87,10 @@ static int build(pam_handle_t *pamh, struct isp_module_session *session,
 	int r = isp_module_place_save(&session->place, err);
 
 	if (r == 0)
-		r = isp_module_start(spec, &session->control_fd, err);
+		r = isp_launch(spec, &session->control_fd, err);
 	if (r < 0)
 		return r;
-	r = isp_module_await(session->control_fd, spec, &net_fd, err);
+	r = isp_launch_await(session->control_fd, spec, &net_fd, err);
 	if (r < 0) {
 		/* Nothing stands that could be ended in order, and a supervisor that hangs would
 		 * not confirm it. */
@@ -119,7 +120,7 @@ static int finish(pam_handle_t *pamh, struct isp_module_session *session)
 	struct isp_error err = {0};
 	int r = go_back(pamh, session);
 
-	if (session->control_fd >= 0 && isp_module_end(&session->control_fd, &err) < 0)
+	if (session->control_fd >= 0 && isp_launch_end(&session->control_fd, &err) < 0)
 		isp_module_log(pamh, LOG_WARNING, session->user, session->id, &err);
 	isp_ignore(announce(pamh, session->outer, &err)); /* the session it named is gone */
 	isp_module_session_remove(pamh);

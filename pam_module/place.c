@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* place.c - where the application's thread is, and the way back; contract in module.h */
 #include "module.h"
-#include "own_fd.h"
+
+#include "ispawn/base/fd.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -19,7 +20,7 @@ static int open_kept(const char *path, int flags, int *ret_fd, struct isp_error 
 
 	if (fd < 0)
 		return isp_err_set(err, errno, ISP_STAGE_COVER, "remember \"%s\"", path);
-	return isp_module_own_fd(&fd, ret_fd, err);
+	return isp_fd_move_up(&fd, ret_fd, err);
 }
 
 int isp_module_place_save(struct isp_module_place *ret_place, struct isp_error *err)

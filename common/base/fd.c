@@ -171,6 +171,17 @@ int isp_fd_receive(int sock_fd, void *ret_bytes, size_t size, int *ret_fds, size
 	return n == 0 ? 0 : -EMSGSIZE;
 }
 
+int isp_fd_move_up(int *fd, int *ret_fd, struct isp_error *err)
+{
+	int moved = fcntl(*fd, F_DUPFD_CLOEXEC, ISP_FD_MOVED_FIRST);
+
+	if (moved < 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "find a free descriptor number");
+	isp_fd_close(fd);
+	*ret_fd = moved;
+	return 0;
+}
+
 int isp_fd_memfd(const char *name, const void *bytes, size_t size, int *ret_fd)
 {
 	cleanup_close int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);

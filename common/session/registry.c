@@ -199,7 +199,7 @@ int isp_registry_connect(const char *id, int *ret_fd)
 	return 0;
 }
 
-/* Kernel: exit(2) lets go of locks and sockets before mount namespaces; a pidfd tells when all is
+/* Kernel: do_exit() lets go of locks and sockets before mount namespaces; a pidfd tells when all is
  * done. */
 static void await_end(int connection_fd, int64_t deadline_ms)
 {

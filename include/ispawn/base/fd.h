@@ -118,6 +118,18 @@ ISP_MUST_CHECK int isp_fd_receive(int sock_fd, void *ret_bytes, size_t size, int
 				  size_t *ret_fd_count, int flags);
 
 /**
+ * isp_fd_move_up() - move *@fd to the first free number from ISP_FD_MOVED_FIRST on, close-on-exec
+ * @fd: consumed on success
+ * An application may run with 0, 1 and 2 closed, and a descriptor opened then gets one of these
+ * numbers: what the application prints would go into our socket, or what it opens as its terminal
+ * would be our namespace.  So what a guest keeps is moved out of the numbers that have a meaning,
+ * those that the supervisor finds its own on (0 to 6) included.
+ * Return: 0; -EMFILE or -EINVAL the limit of descriptors leaves no such number.
+ */
+#define ISP_FD_MOVED_FIRST 10
+ISP_MUST_CHECK int isp_fd_move_up(int *fd, int *ret_fd, struct isp_error *err);
+
+/**
  * isp_fd_memfd() - a sealed memfd that holds @bytes: nobody can change, grow or shrink it
  * Return: 0; -errno of memfd_create, write, fcntl.
  */

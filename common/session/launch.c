@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * start.c - from the application to the supervisor; contract in module.h
+ * launch.c - from the door to the supervisor; contract in ispawn/session/launch.h
  *
  *   application -- clone, no exit signal --> middle child -- the same --> supervisor
  *
@@ -17,25 +17,27 @@
  * Errors  in there are told to the one who waits on the control socket, by the same message that a
  *         supervisor would send.
  */
-#include "module.h"
-#include "own_fd.h"
+#include "ispawn/session/launch.h"
 
+#include "ispawn/base/fd.h"
 #include "ispawn/base/path.h"
 #include "ispawn/base/sys.h"
 #include "ispawn/session/protocol.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* What the supervisor finds open.  The program's own descriptor is gone with the exec. */
 enum { CONTROL_SLOT = 3, SPEC_SLOT, APPLICATION_SLOT, PROGRAM_SLOT, FIRST_UNUSED_SLOT };
-_Static_assert(FIRST_UNUSED_SLOT <= ISP_MODULE_FIRST_FD, "no slot overwrites a source");
+_Static_assert(FIRST_UNUSED_SLOT <= ISP_FD_MOVED_FIRST, "no slot overwrites a source");
 
-/* What is prepared before the clone; descriptors numbered from ISP_MODULE_FIRST_FD. */
+/* What is prepared before the clone; descriptors numbered from ISP_FD_MOVED_FIRST. */
 struct launch {
 	int null_fd, control_fd, spec_fd, application_fd, program_fd;
 	struct isp_message failed;
@@ -66,7 +68,7 @@ static int prepare_spec(const struct isp_spec *spec, struct launch *launch, stru
 	r = isp_fd_memfd("ispawn-spec", bytes, size, &fd);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_START, "put the spec into a sealed memfd");
-	return isp_module_own_fd(&fd, &launch->spec_fd, err);
+	return isp_fd_move_up(&fd, &launch->spec_fd, err);
 }
 
 static int prepare_program(struct launch *launch, struct isp_error *err)
@@ -74,7 +76,7 @@ static int prepare_program(struct launch *launch, struct isp_error *err)
 	cleanup_close int fd = -EBADF;
 	int r = isp_path_open_trusted(ISPAWN_SUPERVISOR, O_PATH, ISP_STAGE_START, &fd, err);
 
-	return r < 0 ? r : isp_module_own_fd(&fd, &launch->program_fd, err);
+	return r < 0 ? r : isp_fd_move_up(&fd, &launch->program_fd, err);
 }
 
 static int prepare_application(struct launch *launch, struct isp_error *err)
@@ -87,8 +89,8 @@ static int prepare_application(struct launch *launch, struct isp_error *err)
 		return isp_err_set(err, errno, ISP_STAGE_START, "open \"/dev/null\"");
 	if (self_fd < 0)
 		return isp_err_set(err, errno, ISP_STAGE_START, "open the application's pidfd");
-	r = isp_module_own_fd(&null_fd, &launch->null_fd, err);
-	return r < 0 ? r : isp_module_own_fd(&self_fd, &launch->application_fd, err);
+	r = isp_fd_move_up(&null_fd, &launch->null_fd, err);
+	return r < 0 ? r : isp_fd_move_up(&self_fd, &launch->application_fd, err);
 }
 
 static int prepare_control(struct launch *launch, int *ret_control_fd, struct isp_error *err)
@@ -98,9 +100,9 @@ static int prepare_control(struct launch *launch, int *ret_control_fd, struct is
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_START, "make the control socket");
-	r = isp_module_own_fd(&ends[1], &launch->control_fd, err);
+	r = isp_fd_move_up(&ends[1], &launch->control_fd, err);
 	if (r == 0)
-		r = isp_module_own_fd(&ends[0], ret_control_fd, err);
+		r = isp_fd_move_up(&ends[0], ret_control_fd, err);
 	isp_fd_close(&ends[0]);
 	isp_fd_close(&ends[1]);
 	return r;
@@ -214,7 +216,7 @@ static int spawn(struct launch *launch, struct isp_error *err)
 	return 0;
 }
 
-int isp_module_start(const struct isp_spec *spec, int *ret_control_fd, struct isp_error *err)
+int isp_launch(const struct isp_spec *spec, int *ret_control_fd, struct isp_error *err)
 {
 	cleanup_launch struct launch launch = {.null_fd = -EBADF,
 					       .control_fd = -EBADF,

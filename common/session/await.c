@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* await.c - the two answers that the module waits for; contract in module.h */
-#include "module.h"
+/* await.c - the two answers that a door waits for; contract in ispawn/session/launch.h */
+#include "ispawn/session/launch.h"
 
 #include "ispawn/base/clock.h"
 #include "ispawn/session/protocol.h"
@@ -52,7 +52,7 @@ static int no_answer(int r, uint64_t timeout_s, struct isp_error *err)
 	}
 }
 
-int isp_module_await(int control_fd, const struct isp_spec *spec, int *ret_net_fd,
+int isp_launch_await(int control_fd, const struct isp_spec *spec, int *ret_net_fd,
 		     struct isp_error *err)
 {
 	int64_t deadline_ms = isp_clock_ms() + (int64_t)spec->start_timeout_s * 1000 + GRACE_MS;
@@ -80,7 +80,7 @@ int isp_module_await(int control_fd, const struct isp_spec *spec, int *ret_net_f
 	return 0;
 }
 
-int isp_module_end(int *control_fd, struct isp_error *err)
+int isp_launch_end(int *control_fd, struct isp_error *err)
 {
 	struct isp_message message = {.type = ISP_MESSAGE_CLOSE};
 	int fds[ISP_FDS_MAX];

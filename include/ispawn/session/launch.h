@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * launch.h - how a door starts a supervisor, hears of it and ends it
+ *
+ * Theory of operation: every door does the same three things with a spec.  It starts the supervisor
+ * as a process that the door's own program neither owns nor notices (launch.c); it waits for one
+ * message, READY or FAILED, within a deadline; and it lets go of the control socket, in order or
+ * by its own death, which ends the session (await.c).  The doors differ in who is asking and in
+ * what they do with the answer.  All of this may run in a foreign, perhaps threaded process.
+ */
+#ifndef ISPAWN_SESSION_LAUNCH_H
+#define ISPAWN_SESSION_LAUNCH_H
+
+#include "ispawn/policy/spec.h"
+
+/**
+ * isp_launch() - start the supervisor for @spec
+ * @ret_control_fd: the session's lifetime; closing it ends the supervisor
+ * Runs as: host root, in the door.  Must: leave no child, signal or descriptor behind.
+ * A failure between clone and exec arrives as a message on the control socket, not here.
+ * Return: 0; -EPERM the supervisor's file is not trusted; -ENOENT it is missing; -errno.
+ */
+ISP_MUST_CHECK int isp_launch(const struct isp_spec *spec, int *ret_control_fd,
+			      struct isp_error *err);
+
+/**
+ * isp_launch_await() - wait until the container stands
+ * @ret_net_fd: the container's network namespace; untouched with network = host
+ * The supervisor is given one second more than spec->start_timeout_s, because it knows better
+ * than the door what it was waiting for, and its own deadline should be the one to fire.
+ * Return: 0; -ETIMEDOUT; -ECONNRESET the supervisor ended; -EPROTO an unexpected message; else
+ * the supervisor's own error.
+ */
+ISP_MUST_CHECK int isp_launch_await(int control_fd, const struct isp_spec *spec, int *ret_net_fd,
+				    struct isp_error *err);
+
+/**
+ * isp_launch_end() - have the session closed in order, for at most five seconds
+ * @control_fd: consumed
+ * Return: 0 closed, or the supervisor was gone already; -ETIMEDOUT; -EPROTO.  The session ends in
+ * each case, since its socket does.
+ */
+ISP_MUST_CHECK int isp_launch_end(int *control_fd, struct isp_error *err);
+
+#endif
