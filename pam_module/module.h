@@ -23,6 +23,7 @@
 
 #include "ispawn/base/err.h"
 #include "ispawn/policy/spec.h"
+#include "ispawn/session/denial.h"
 
 #include <security/pam_modules.h>
 
@@ -43,15 +44,6 @@ ISP_MUST_CHECK int isp_module_options(int argc, const char **argv,
 				      struct isp_error *err);
 
 /* --- deny.c --- */
-
-/** enum isp_denial - what kind of refusal it is: PAM code, log priority and sentence follow. */
-enum isp_denial {
-	ISP_DENIAL_UNDECIDED, /* user, options or configuration could not be read */
-	ISP_DENIAL_POLICY,    /* decided: not in this service */
-	ISP_DENIAL_LIMIT,     /* decided: too many sessions */
-	ISP_DENIAL_NOT_READY, /* to be confined, and that failed */
-	ISP_DENIAL_COUNT,
-};
 
 /**
  * isp_module_deny() - one log line, one sentence for the user

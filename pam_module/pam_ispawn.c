@@ -131,12 +131,10 @@ static int finish(pam_handle_t *pamh, struct isp_module_session *session)
 static int abandon(const struct login *login, struct isp_module_session *session,
 		   const struct isp_error *err)
 {
-	/* EUSERS is the supervisor's word for `sessions` of ispawn.conf. */
-	enum isp_denial denial = err->code == EUSERS ? ISP_DENIAL_LIMIT : ISP_DENIAL_NOT_READY;
 	int code;
 
 	isp_ignore(go_back(login->pamh, session)); /* logged there, and denied anyway */
-	code = deny(login, denial, session->id, err);
+	code = deny(login, isp_denial_of_start(err), session->id, err);
 	isp_ignore(finish(login->pamh, session)); /* likewise */
 	return code;
 }

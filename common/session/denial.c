@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* denial.c - what is said when a door lets nobody in; contract in ispawn/session/denial.h */
+#include "ispawn/session/denial.h"
+
+#include "ispawn/base/parse.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <syslog.h>
+
+static const struct {
+	int priority;
+	const char *sentence;
+} outcomes[] = {
+	[ISP_DENIAL_UNDECIDED] = {LOG_ERR, "the rules for this account could not be read"},
+	[ISP_DENIAL_POLICY] = {LOG_NOTICE, "this account may not use this service"},
+	[ISP_DENIAL_LIMIT] = {LOG_NOTICE, "this account has as many sessions open as it may have"},
+	[ISP_DENIAL_NOT_READY] = {LOG_ERR, "the container could not be made ready"},
+};
+_Static_assert(sizeof(outcomes) / sizeof(outcomes[0]) == ISP_DENIAL_COUNT,
+	       "every denial has an outcome");
+
+/* EUSERS is the supervisor's word for `sessions` of ispawn.conf. */
+enum isp_denial isp_denial_of_start(const struct isp_error *err)
+{
+	return err->code == EUSERS ? ISP_DENIAL_LIMIT : ISP_DENIAL_NOT_READY;
+}
+
+int isp_denial_priority(enum isp_denial denial)
+{
+	return outcomes[denial].priority;
+}
+
+void isp_denial_line(const char *user, const char *session, const struct isp_error *err,
+		     char ret_line[ISP_DENIAL_LINE_SIZE])
+{
+	char quoted_user[4 * ISP_NAME_MAX + 1];
+	char reason[ISP_ERROR_TEXT_SIZE + 120]; /* `stage=NAME: `, the text, words for the errno */
+
+	isp_escape(quoted_user, sizeof(quoted_user), user ? user : "");
+	isp_err_describe(err, reason, sizeof(reason));
+	(void)snprintf(ret_line, ISP_DENIAL_LINE_SIZE, "session=%s user=\"%s\" %s",
+		       session && session[0] ? session : "-", quoted_user, reason); /* fits */
+}
+
+void isp_denial_sentence(enum isp_denial denial, const char *session,
+			 char ret_sentence[ISP_DENIAL_SENTENCE_SIZE])
+{
+	char which[ISP_SESSION_ID_SIZE + 16] = "";
+
+	if (session && session[0])
+		(void)snprintf(which, sizeof(which), " (session %s)", session); /* fits */
+	(void)snprintf(ret_sentence, ISP_DENIAL_SENTENCE_SIZE,
+		       "Login denied: %s%s. The system log has the reason.",
+		       outcomes[denial].sentence, which); /* fits */
+}
