@@ -264,39 +264,50 @@ static int turn(struct init *init)
 	return r;
 }
 
-static int read_spec(struct init *init)
+static int read_spec(struct init *init, struct isp_error *err)
 {
 	cleanup_close int spec_fd = SPEC_FD;
 	cleanup_free char *bytes = NULL;
-	struct isp_error err = {0};
 	size_t size = 0;
 	int r;
 
 	if (fcntl(spec_fd, F_SETFD, FD_CLOEXEC) != 0)
 		return -errno;
 	r = isp_fd_memfd_read(spec_fd, ISP_SPEC_SIZE_MAX, &bytes, &size);
-	return r < 0 ? r : isp_spec_decode(bytes, size, &init->spec, &err);
+	return r < 0 ? r : isp_spec_decode(bytes, size, &init->spec, err);
+}
+
+/* Before UP the supervisor waits for one word: that it stands, or why not. */
+static int tell_failed(struct init *init, int r, struct isp_error *err)
+{
+	struct isp_message failed = {.type = ISP_MESSAGE_FAILED};
+
+	isp_ignore(isp_err_set(err, -r, ISP_STAGE_INIT, "set up the container's init"));
+	failed.error = *err;
+	isp_ignore(tell(init, &failed, NULL, 0)); /* dying anyway */
+	return r;
 }
 
 static int set_up(struct init *init)
 {
 	struct isp_message up = {.type = ISP_MESSAGE_UP};
+	struct isp_error err = {0};
 	sigset_t child;
 	int r;
 
 	if (fcntl(SUPERVISOR_FD, F_SETFD, FD_CLOEXEC) != 0)
-		return -errno;
+		return tell_failed(init, -errno, &err);
 	/* Threat: a tenant that reads PID 1's memory or opens its descriptors.  The installed mode
 	 * (0711) has done this since the exec; this holds when it was installed otherwise. */
 	if (prctl(PR_SET_DUMPABLE, 0) != 0)
-		return -errno;
+		return tell_failed(init, -errno, &err);
 	(void)sigemptyset(&child);
 	(void)sigaddset(&child, SIGCHLD);
 	init->signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (init->signal_fd < 0)
-		return -errno;
-	r = read_spec(init);
-	return r < 0 ? r : tell(init, &up, NULL, 0);
+		return tell_failed(init, -errno, &err);
+	r = read_spec(init, &err);
+	return r < 0 ? tell_failed(init, r, &err) : tell(init, &up, NULL, 0);
 }
 
 int main(int argc, char **argv)

@@ -167,6 +167,11 @@ static void hear(struct loop *loop)
 	int r = isp_message_receive(loop->shell->connection_fd, accepted[loop->state], &message,
 				    fds, &fd_count, MSG_DONTWAIT);
 
+	/* Kernel: unix(7): a peer that closes with our OPEN unread resets us once, before what it
+	 * has sent: "no more programs", say. */
+	if (r == -ECONNRESET)
+		r = isp_message_receive(loop->shell->connection_fd, accepted[loop->state], &message,
+					fds, &fd_count, MSG_DONTWAIT);
 	if (r == -EAGAIN)
 		return;
 	if (r <= 0) {

@@ -29,6 +29,9 @@ enum { DOOR_FD = 3, SPEC_FD = 4, APPLICATION_FD = 5, FIRST_FREE_FD = 6 };
 
 static int take_descriptors(struct isp_supervisor *s, struct isp_error *err)
 {
+	/* Order: first of all, so that the door hears of whatever fails.  Was it never opened, then
+	 * sending to it fails, and the log is told instead. */
+	s->door_fd = DOOR_FD;
 	for (int fd = 0; fd < FIRST_FREE_FD; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && fd != APPLICATION_FD)
 			return isp_err_set(
@@ -38,7 +41,6 @@ static int take_descriptors(struct isp_supervisor *s, struct isp_error *err)
 				fd);
 	if (isp_sys_close_range(FIRST_FREE_FD, ~0u, 0) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_START, "close_range (Linux 5.9)");
-	s->door_fd = DOOR_FD;
 	s->spec_fd = SPEC_FD;
 	if (fcntl(APPLICATION_FD, F_SETFD, FD_CLOEXEC) == 0)
 		s->application_fd = APPLICATION_FD;

@@ -29,23 +29,15 @@ static bool is_copy(const char *name)
 	return strncmp(name, "rootfs-", strlen("rootfs-")) == 0;
 }
 
-static DIR *open_list(int dir_fd, const char *name)
-{
-	cleanup_close int fd = openat(dir_fd, name, DIRECTORY);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-	if (dir)
-		(void)steal_fd(&fd); /* the list's now */
-	return dir;
-}
-
 /* Removes what is half made in @dir_fd. Return: 0; -errno of the first failure. */
 static int remove_half_made(int dir_fd, size_t *count)
 {
-	cleanup_closedir DIR *dir = open_list(dir_fd, ".");
-	int r = dir ? 0 : -errno;
+	cleanup_closedir DIR *dir = NULL;
+	struct dirent *e;
+	int next = 0;
+	int r = isp_fd_list(dir_fd, &dir);
 
-	for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir)) {
+	while (dir && (next = isp_fd_next(dir, &e)) > 0) {
 		int one;
 
 		if (!is_half_made(e->d_name))
@@ -55,15 +47,17 @@ static int remove_half_made(int dir_fd, size_t *count)
 		if (r == 0)
 			r = one;
 	}
-	return r;
+	return r == 0 ? next : r;
 }
 
 static int clean_copies(int user_fd, size_t *count)
 {
-	cleanup_closedir DIR *dir = open_list(user_fd, ".");
-	int r = dir ? 0 : -errno;
+	cleanup_closedir DIR *dir = NULL;
+	struct dirent *e;
+	int next = 0;
+	int r = isp_fd_list(user_fd, &dir);
 
-	for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir)) {
+	while (dir && (next = isp_fd_next(dir, &e)) > 0) {
 		cleanup_close int copy_fd = -EBADF;
 		int one;
 
@@ -74,7 +68,7 @@ static int clean_copies(int user_fd, size_t *count)
 		if (r == 0)
 			r = one;
 	}
-	return r;
+	return r == 0 ? next : r;
 }
 
 /* Under the user's store lock: whoever holds it is making these very things. */
@@ -97,23 +91,26 @@ static int clean_user(int users_fd, const char *user, size_t *count, struct isp_
 
 static int clean_store(size_t *count, struct isp_error *err)
 {
-	cleanup_closedir DIR *dir = open_list(AT_FDCWD, ISPAWN_STORE_DIR "/users");
-	int r = 0;
+	cleanup_close int users_fd = open(ISPAWN_STORE_DIR "/users", DIRECTORY);
+	cleanup_closedir DIR *dir = NULL;
+	struct dirent *e;
+	int next = 0;
+	int r;
 
-	if (!dir && errno == ENOENT)
+	if (users_fd < 0 && errno == ENOENT)
 		return 0; /* nobody has ever logged in */
-	if (!dir)
-		return isp_err_set(err, errno, ISP_STAGE_ROOTFS,
-				   "open \"" ISPAWN_STORE_DIR "/users\"");
-	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
-		int one = isp_name_is_safe(e->d_name)
-				  ? clean_user(dirfd(dir), e->d_name, count, err)
-				  : 0;
+	r = users_fd < 0 ? -errno : isp_fd_list(users_fd, &dir);
+	while (dir && (next = isp_fd_next(dir, &e)) > 0) {
+		int one = isp_name_is_safe(e->d_name) ? clean_user(users_fd, e->d_name, count, err)
+						      : 0;
 
 		if (r == 0)
 			r = one;
 	}
-	return r;
+	if (r == 0)
+		r = next;
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_ROOTFS, "list \"" ISPAWN_STORE_DIR "/users\"")
+		     : 0;
 }
 
 int gc_run(int argc, char **argv)

@@ -93,6 +93,30 @@ int isp_fd_write_file(int dir_fd, const char *path, const char *text)
 	return (size_t)n == size ? 0 : -EIO;
 }
 
+int isp_fd_list(int dir_fd, DIR **ret_dir)
+{
+	cleanup_close int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir)
+		return -errno;
+	(void)steal_fd(&fd); /* the stream's now */
+	*ret_dir = dir;
+	return 0;
+}
+
+int isp_fd_next(DIR *dir, struct dirent **ret_entry)
+{
+	struct dirent *entry;
+
+	errno = 0;
+	entry = readdir(dir);
+	if (!entry)
+		return -errno;
+	*ret_entry = entry;
+	return 1;
+}
+
 /* Room for one SCM_RIGHTS message, aligned as the kernel wants it. */
 union control {
 	struct cmsghdr header;

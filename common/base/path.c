@@ -215,28 +215,23 @@ static int remove_entry(int dir_fd, const char *name, dev_t device, unsigned int
 static int remove_entries(int dir_fd, dev_t device, unsigned int depth)
 {
 	cleanup_closedir DIR *dir = NULL;
-	int copy_fd;
-	int r = 0;
+	struct dirent *e;
+	int next, r;
 
 	/* Bounded: each level holds a descriptor and a stack frame. */
 	if (depth > 200)
 		return -ELOOP;
-	copy_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (copy_fd < 0)
-		return -errno;
-	dir = fdopendir(copy_fd);
-	if (!dir) {
-		isp_fd_close(&copy_fd);
-		return -ENOMEM;
-	}
-	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+	r = isp_fd_list(dir_fd, &dir);
+	if (r < 0)
+		return r;
+	while ((next = isp_fd_next(dir, &e)) > 0) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		int one = remove_entry(dir_fd, e->d_name, device, depth);
 		if (r == 0)
 			r = one;
 	}
-	return r;
+	return r == 0 ? next : r;
 }
 
 int isp_path_remove_tree(int dir_fd, const char *name)

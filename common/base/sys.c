@@ -19,11 +19,11 @@ pid_t isp_sys_clone_signal(int exit_signal)
 	return (pid_t)syscall(SYS_clone, (unsigned long)exit_signal, NULL, NULL, NULL, NULL);
 }
 
-int isp_sys_become_root(void)
+int isp_sys_become(unsigned int id)
 {
-	if (syscall(SYS_setgroups, 0, NULL) != 0 || syscall(SYS_setresgid, 0, 0, 0) != 0)
+	if (syscall(SYS_setgroups, 0, NULL) != 0 || syscall(SYS_setresgid, id, id, id) != 0)
 		return -1;
-	return (int)syscall(SYS_setresuid, 0, 0, 0);
+	return (int)syscall(SYS_setresuid, id, id, id);
 }
 
 int isp_sys_pidfd_open(pid_t pid, unsigned int flags)

@@ -88,7 +88,10 @@ static const char *name_of(unsigned int number)
  * Return: 1 in the set, 0 not, -1 no such capability in this kernel. */
 static int is_bounding(unsigned int number)
 {
-	return prctl(PR_CAPBSET_READ, number, 0, 0, 0);
+	int r = prctl(PR_CAPBSET_READ, number, 0, 0, 0);
+
+	/* EINVAL alone means that there is none; what cannot be read is taken to be there. */
+	return r < 0 && errno != EINVAL ? 1 : r;
 }
 
 static uint64_t bounding_now(void)

@@ -123,6 +123,9 @@ static int find_roots(struct roots *roots, struct isp_error *err)
 		cleanup_close int fd =
 			openat(top_fd, hierarchies[i].name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+		if (fd < 0 && errno != ENOENT)
+			return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s/%s", ROOT,
+					   hierarchies[i].name);
 		if (fd < 0 || !is_cgroup(fd, hierarchies[i].is_v2) ||
 		    is_known(roots->fd, roots->count, fd))
 			continue;
@@ -377,7 +380,13 @@ int isp_cgroup_leave_login(struct isp_error *err)
 	if (r < 0 || roots.is_v2)
 		return r;
 	top_fd = open(ROOT, DIRECTORY);
+	if (top_fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s", ROOT);
 	login_fd = openat(top_fd, LOGIN_HIERARCHY, DIRECTORY);
+	/* ELOOP, ENOTDIR: a host may link the name to a hierarchy that has been left already. */
+	if (login_fd < 0 && errno != ENOENT && errno != ELOOP && errno != ENOTDIR)
+		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s/%s", ROOT,
+				   LOGIN_HIERARCHY);
 	if (login_fd >= 0 && is_cgroup(login_fd, false))
 		r = enter_supervisors(login_fd, LOGIN_HIERARCHY, err);
 	return r;

@@ -262,7 +262,7 @@ static int write_io(const struct isp_cgroup *cgroup, const struct isp_limits *li
 		const struct setting weight = {"io_weight", files[i], true};
 		int r;
 
-		if (isp_cgroup_find(cgroup->user_fd, cgroup->count, files[i]) < 0)
+		if (isp_cgroup_find(cgroup->user_fd, cgroup->count, files[i]) == -ENOENT)
 			continue;
 		r = set_number(cgroup, &weight, limits->io_weight, "", err);
 		if (r < 0)

@@ -51,17 +51,20 @@ static int wait_copy(const struct isp_place *place, pid_t pid, int pid_fd, struc
 		{.fd = pid_fd, .events = POLLIN},
 		{.fd = place->cancel_fd, .events = POLLRDHUP},
 	};
-	int status = 0;
+	int failure, status = 0;
 	int n;
 
 	do
 		n = poll(watched, 2, isp_clock_left(place->deadline_ms));
 	while (n < 0 && errno == EINTR);
+	failure = n < 0 ? errno : 0;
 	if (!(watched[0].revents & POLLIN))
 		(void)isp_sys_pidfd_send_signal(pid_fd, SIGKILL); /* Ignored: it may have ended */
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "wait for cp");
+	if (failure != 0)
+		return isp_err_set(err, failure, ISP_STAGE_ROOTFS, "watch cp");
 	if (n == 0)
 		return isp_err_set(err, ETIMEDOUT, ISP_STAGE_DEADLINE,
 				   "the template could not be copied within start_timeout");
@@ -99,8 +102,9 @@ static int make_copy(const struct isp_place *place, struct isp_error *err)
 	if (r == 0)
 		r = isp_path_make_dir(store_fd, COPY_NEW, 0755, &target_fd);
 	if (r < 0)
-		return isp_err_set(err, -r, ISP_STAGE_ROOTFS, "make \"" COPY_NEW "\" in the store");
-	r = copy_template(place, target_fd, err);
+		r = isp_err_set(err, -r, ISP_STAGE_ROOTFS, "make \"" COPY_NEW "\" in the store");
+	if (r == 0)
+		r = copy_template(place, target_fd, err);
 	if (r == 0 && renameat(store_fd, COPY_NEW, store_fd, COPY) != 0)
 		r = isp_err_set(err, errno, ISP_STAGE_ROOTFS, "keep the copy of the template");
 	if (r < 0)

@@ -53,7 +53,9 @@ int isp_drop_namespaces(struct isp_builder *b, struct isp_error *err)
 
 int isp_drop_limits(struct isp_builder *b, struct isp_error *err)
 {
-	const struct rlimit none = {0, 0};
+	/* Kernel: core(5), do_coredump(): 0 does not keep a core from a program that core_pattern
+	 * names, which would run on the host; 1 does, and is too little for a file. */
+	const struct rlimit none = {1, 1};
 
 	(void)b;
 	if (isp_sys_join_new_session_keyring() < 0 && errno != ENOSYS)

@@ -95,23 +95,16 @@ static int copy_entry(int from_fd, int to_fd, const char *name, const struct isp
 static int copy_entries(int from_fd, int to_fd, const struct isp_spec *spec, unsigned int depth)
 {
 	cleanup_closedir DIR *dir = NULL;
-	int fd;
-	int r = 0;
+	struct dirent *e;
+	int next = 0, r;
 
 	if (depth > DEPTH_MAX)
 		return -ELOOP;
-	fd = openat(from_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		isp_fd_close(&fd);
-		return -ENOMEM;
-	}
-	for (struct dirent *e = readdir(dir); e && r == 0; e = readdir(dir))
+	r = isp_fd_list(from_fd, &dir);
+	while (r == 0 && (next = isp_fd_next(dir, &e)) > 0)
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			r = copy_entry(from_fd, to_fd, e->d_name, spec, depth);
-	return r;
+	return r == 0 ? next : r;
 }
 
 static int fill(const struct isp_builder *b, int home_fd, struct isp_error *err)

@@ -296,6 +296,7 @@ int isp_idmap_mount(int mount_fd, int userns_fd, uint64_t attributes, const char
 		    struct isp_error *err)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP | attributes,
+				  .propagation = MS_PRIVATE, /* as in rootfs.c */
 				  .userns_fd = (__u64)userns_fd};
 
 	if (isp_sys_mount_setattr(mount_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0)

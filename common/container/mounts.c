@@ -197,8 +197,8 @@ int isp_mounts_attach(struct isp_builder *b, struct isp_error *err)
 	for (size_t i = 0; i < ISP_FS_COUNT && r == 0; i++)
 		if (filesystems[i].target)
 			r = attach_one(b->fs_fds[i], filesystems[i].target, err);
-	if (r == 0 && mkdir("/run/lock", 0777) == 0 && chmod("/run/lock", 01777) != 0)
-		r = fail(err, ISP_STAGE_MOUNTS, "open to all", "/run/lock");
+	if (r == 0 && (mkdir("/run/lock", 0777) != 0 || chmod("/run/lock", 01777) != 0))
+		r = fail(err, ISP_STAGE_MOUNTS, "make", "/run/lock");
 	if (r == 0)
 		r = isp_devices_attach(b, err);
 	return r == 0 ? attach_binds(b, false, err) : r;

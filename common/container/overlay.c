@@ -155,14 +155,18 @@ static int mount_as_container_root(const struct isp_place *place, bool is_memory
 				   struct isp_error *err)
 {
 	int r = become_fs_ids(place->map->uid_start, place->map->gid_start);
+	int back;
 
 	if (r < 0)
-		return isp_err_set(err, -r, ISP_STAGE_ROOTFS, "overlay: take container root's ids");
-	r = make_layers(err);
+		r = isp_err_set(err, -r, ISP_STAGE_ROOTFS, "overlay: take container root's ids");
+	if (r == 0)
+		r = make_layers(err);
 	if (r == 0)
 		r = mount_overlay(is_memory, ret_fd, err);
-	if (become_fs_ids(0, 0) < 0)
-		r = isp_err_set(err, EPERM, ISP_STAGE_ROOTFS, "overlay: take root's ids back");
+	/* In any case: with half of the ids changed nobody could clean up after the session. */
+	back = become_fs_ids(0, 0);
+	if (back < 0)
+		r = isp_err_set(err, -back, ISP_STAGE_ROOTFS, "overlay: take root's ids back");
 	return r;
 }
 

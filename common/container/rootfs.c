@@ -46,7 +46,9 @@ int isp_rootfs_leave_private(int host_fd, struct isp_error *err)
 static int set_attributes(int mount_fd, unsigned int flags, uint64_t attributes, const char *what,
 			  struct isp_error *err)
 {
-	struct mount_attr attr = {.attr_set = attributes};
+	/* Kernel: a clone of a shared or slave mount goes on receiving what is mounted there.
+	 * Threat: a disk that the administrator mounts below a bind appears inside, writable. */
+	struct mount_attr attr = {.attr_set = attributes, .propagation = MS_PRIVATE};
 
 	if (isp_sys_mount_setattr(mount_fd, "", AT_EMPTY_PATH | flags, &attr, sizeof(attr)) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "set the attributes of %s", what);
@@ -131,23 +133,23 @@ int isp_rootfs_make_home(const struct isp_place *place, int *ret_fd, struct isp_
 static int holds_socket(int dir_fd)
 {
 	cleanup_closedir DIR *dir = NULL;
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *e;
+	int r = isp_fd_list(dir_fd, &dir);
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		isp_fd_close(&fd);
-		return -ENOMEM;
-	}
-	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+	while (r == 0 && (r = isp_fd_next(dir, &e)) > 0) {
 		struct stat st;
 
-		if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISSOCK(st.st_mode))
+		r = 0;
+		if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+			/* What cannot be looked at may be one; gone since it was listed, it is
+			 * none. */
+			if (errno != ENOENT)
+				return -errno;
+		} else if (S_ISSOCK(st.st_mode)) {
 			return 1;
+		}
 	}
-	return 0;
+	return r;
 }
 
 static int check_bind_source(int fd, const struct isp_bind *bind, struct isp_error *err)

@@ -50,10 +50,12 @@ static int read_or_make(int user_fd, const char *name, const char *fresh, char *
 	if (fd < 0)
 		return -errno;
 	r = isp_fd_write_all(fd, fresh, strlen(fresh));
-	if (r < 0)
+	if (r == 0 && renameat(user_fd, new_name, user_fd, name) != 0)
+		r = -errno;
+	if (r < 0) {
+		(void)unlinkat(user_fd, new_name, 0); /* Ignored: the next login writes it again */
 		return r;
-	if (renameat(user_fd, new_name, user_fd, name) != 0)
-		return -errno;
+	}
 	*ret_text = strdup(fresh);
 	return *ret_text ? 0 : -ENOMEM;
 }
@@ -90,8 +92,9 @@ static int find_machine_id(struct isp_store *store, const struct isp_spec *spec,
 	char fresh[34];
 	int r;
 
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		return isp_err_set(err, EIO, ISP_STAGE_ROOTFS, "make a machine-id");
+	/* Kernel: getrandom(2): up to 256 bytes are never cut short. */
+	if (getrandom(bytes, sizeof(bytes), 0) < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "make a machine-id");
 	/* machine-id(5): a version 4 UUID without dashes. */
 	bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
 	bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
@@ -184,6 +187,8 @@ int isp_store_home(struct isp_store *store, const struct isp_spec *spec, int *re
 	r = errno == ENOENT ? isp_path_remove_tree(store->user_fd, HOME_NEW) : -errno;
 	if (r == 0 && mkdirat(store->user_fd, HOME_NEW, 0700) != 0)
 		r = -errno;
+	/* From here on isp_store_close() removes it, unless it is committed. */
+	store->is_home_new = r == 0;
 	if (r == 0) {
 		fd = openat(store->user_fd, HOME_NEW, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		r = fd < 0 ? -errno : 0;
@@ -196,7 +201,6 @@ int isp_store_home(struct isp_store *store, const struct isp_spec *spec, int *re
 		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
 				   "make \"" ISPAWN_STORE_DIR "/users/%s/home\"", spec->user);
 	}
-	store->is_home_new = true;
 	*ret_fd = fd;
 	return 0;
 }

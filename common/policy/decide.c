@@ -120,7 +120,8 @@ static void judge(const struct isp_config *config, const struct isp_subject *sub
 		origin(config, d, "confine", from, sizeof(from));
 		d->verdict = ISP_VERDICT_IGNORE;
 		(void)snprintf(d->reason, sizeof(d->reason), "confine = no (%s)", from);
-	} else if (is_listed(&d->settings.services, subject->service)) {
+	} else if (is_listed(&d->settings.services, subject->service) ||
+		   strcmp(subject->service, ISPAWN_DOOR_SERVICE) == 0) {
 		origin(config, d, "confine", from, sizeof(from));
 		d->verdict = ISP_VERDICT_CONFINE;
 		(void)snprintf(d->reason, sizeof(d->reason), "confine = yes (%s)", from);

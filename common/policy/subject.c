@@ -83,25 +83,38 @@ static int grow(struct buffer *buffer)
 	return 0;
 }
 
-/* Takes what is needed from the user's passwd entry. Return: 0; -ENOENT; -EINVAL; -errno. */
+/* Looks an entry up by @user, or by @uid when that is NULL.  Return: 0; -ENOENT; -errno. */
+static int look_up(const char *user, uid_t uid, struct buffer *buffer, struct passwd *ret_entry)
+{
+	struct passwd *found = NULL;
+	int error = ERANGE;
+
+	while (error == ERANGE) {
+		int r = grow(buffer);
+
+		if (r < 0)
+			return r;
+		do
+			error = user ? getpwnam_r(user, ret_entry, buffer->bytes, buffer->size,
+						  &found)
+				     : getpwuid_r(uid, ret_entry, buffer->bytes, buffer->size,
+						  &found);
+		while (error == EINTR);
+	}
+	if (found)
+		return 0;
+	return error == 0 ? -ENOENT : -error;
+}
+
+/* Takes what is needed from the user's passwd entry. Return: 0; -ENOENT; -errno. */
 static int take_user(const char *user, struct isp_subject *subject)
 {
 	cleanup_buffer struct buffer buffer = {.bytes = NULL};
 	struct passwd entry = {.pw_uid = (uid_t)-1};
-	struct passwd *found = NULL;
-	int error = ERANGE;
-	int r;
+	int r = look_up(user, 0, &buffer, &entry);
 
-	while (error == ERANGE) {
-		r = grow(&buffer);
-		if (r < 0)
-			return r;
-		do
-			error = getpwnam_r(user, &entry, buffer.bytes, buffer.size, &found);
-		while (error == EINTR);
-	}
-	if (!found)
-		return error == 0 ? -ENOENT : -error;
+	if (r < 0)
+		return r;
 	/* The name service's spelling, not the caller's: where case does not matter to it, ALICE
 	 * must meet the sections written for alice. */
 	/* A name of other bytes (directories have blanks and umlauts) is in no [user] section and
@@ -222,4 +235,16 @@ int isp_subject_resolve(const char *user, const char *service, const char *tty, 
 	isp_subject_free(ret_subject);
 	isp_escape(shown, sizeof(shown), user);
 	return isp_err_set(err, -r, ISP_STAGE_SUBJECT, "user \"%s\": %s", shown, step);
+}
+
+int isp_subject_name(uid_t uid, char **ret_name, struct isp_error *err)
+{
+	cleanup_buffer struct buffer buffer = {.bytes = NULL};
+	struct passwd entry = {.pw_uid = (uid_t)-1};
+	int r = look_up(NULL, uid, &buffer, &entry);
+
+	if (r == 0)
+		r = copy_text(entry.pw_name, ret_name);
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_SUBJECT, "user of uid %u: passwd entry", uid)
+		     : 0;
 }

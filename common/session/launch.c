@@ -157,7 +157,7 @@ static _Noreturn void become_supervisor(struct launch *launch)
 
 	/* Threat: a set-user-ID application's real ids are those of whoever called it (su), and a
 	 * real uid is enough to stop or kill the supervisor. */
-	if (isp_sys_become_root() != 0)
+	if (isp_sys_become(0) != 0)
 		give_up(launch, "make the supervisor root in all its ids");
 	if (!fill_slots(launch))
 		give_up(launch, "give the supervisor its descriptors");

@@ -47,20 +47,18 @@ bool isp_registry_is_of(const char *id, const char *user)
 static int count_sessions(int sessions_fd, const char *user, uint64_t *ret_count)
 {
 	cleanup_closedir DIR *dir = NULL;
-	int fd = openat(sessions_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *e;
 	uint64_t count = 0;
+	int next;
+	int r = isp_fd_list(sessions_fd, &dir);
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		isp_fd_close(&fd);
-		return -ENOMEM;
-	}
-	for (struct dirent *e = readdir(dir); e; e = readdir(dir))
+	if (r < 0)
+		return r;
+	while ((next = isp_fd_next(dir, &e)) > 0)
 		count += isp_registry_is_of(e->d_name, user);
-	*ret_count = count;
-	return 0;
+	if (next == 0)
+		*ret_count = count;
+	return next;
 }
 
 static int write_new(int dir_fd, const char *name, const char *bytes, size_t size)
@@ -113,6 +111,8 @@ static int make_locked(int sessions_fd, struct isp_entry *entry)
 		if (entry->dir_fd < 0 || flock(entry->dir_fd, LOCK_EX | LOCK_NB) != 0 ||
 		    fchmod(entry->dir_fd, 0711) != 0)
 			r = -errno;
+		if (r < 0) /* Ignored: the sweep will */
+			(void)unlinkat(sessions_fd, entry->id, AT_REMOVEDIR);
 	}
 	(void)flock(sessions_fd, LOCK_UN); /* Ignored: closing unlocks as well */
 	return r;
@@ -216,11 +216,13 @@ static void await_end(int connection_fd, int64_t deadline_ms)
 		(void)poll(&end, 1, isp_clock_left(deadline_ms)); /* Ignored: the caller looks */
 }
 
-/* Asks one session. Return: 1 and *ret_fd; 0 it shares nothing with us; -ESRCH it is ending. */
+/* Asks one session. Return: 1 and *ret_fd; 0 it shares nothing with us; -EBUSY it has no time for
+ * us now; -ESRCH it is ending. */
 static int ask_to_share(const char *id, const struct isp_spec *spec, int64_t deadline_ms,
 			int *ret_fd)
 {
-	const uint32_t answers = 1u << ISP_MESSAGE_SHARED | 1u << ISP_MESSAGE_FAILED;
+	const uint32_t answers =
+		1u << ISP_MESSAGE_SHARED | 1u << ISP_MESSAGE_FAILED | 1u << ISP_MESSAGE_REFUSED;
 	struct isp_message message = {.type = ISP_MESSAGE_SHARE};
 	cleanup_close int fd = -EBADF;
 	int fds[ISP_FDS_MAX];
@@ -237,9 +239,9 @@ static int ask_to_share(const char *id, const struct isp_spec *spec, int64_t dea
 		await_end(fd, deadline_ms);
 		return -ESRCH;
 	}
-	if (message.type == ISP_MESSAGE_FAILED || count != 1) {
+	if (message.type != ISP_MESSAGE_SHARED || count != 1) {
 		isp_message_close_fds(fds, count);
-		return 0;
+		return message.type == ISP_MESSAGE_REFUSED ? -EBUSY : 0;
 	}
 	*ret_fd = fds[0];
 	return 1;
@@ -261,9 +263,10 @@ static int share_with(int sessions_fd, const char *id, const struct isp_spec *sp
 	for (;;) {
 		int r = ask_to_share(id, spec, deadline_ms, ret_fd);
 
-		if (r != -ESRCH)
+		if (r >= 0)
 			return r;
-		isp_ignore(isp_registry_sweep(spec->user, ISP_SWEEP_MS, NULL, &ignored));
+		if (r == -ESRCH)
+			isp_ignore(isp_registry_sweep(spec->user, ISP_SWEEP_MS, NULL, &ignored));
 		if (is_gone(sessions_fd, id))
 			return 0;
 		if (isp_clock_left(deadline_ms) == 0)
@@ -277,17 +280,16 @@ int isp_registry_share(const struct isp_spec *spec, int64_t deadline_ms, int *re
 {
 	cleanup_close int sessions_fd = -EBADF;
 	cleanup_closedir DIR *dir = NULL;
-	int fd;
+	struct dirent *e;
+	int next = 0;
 	int r = isp_registry_open_sessions(&sessions_fd);
 
-	fd = r < 0 ? -1 : openat(sessions_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		isp_fd_close(&fd);
-		return isp_err_set(err, EIO, ISP_STAGE_REGISTRY, "list the user's sessions");
-	}
+	if (r == 0)
+		r = isp_fd_list(sessions_fd, &dir);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_REGISTRY, "list the user's sessions");
 	*ret_fd = -EBADF;
-	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+	while ((next = isp_fd_next(dir, &e)) > 0) {
 		if (!isp_registry_is_of(e->d_name, spec->user) ||
 		    strcmp(e->d_name, spec->session) == 0)
 			continue;
@@ -297,7 +299,9 @@ int isp_registry_share(const struct isp_spec *spec, int64_t deadline_ms, int *re
 					   "session %s neither shares its overlay nor ends",
 					   e->d_name);
 		if (r > 0)
-			break;
+			return 0;
 	}
-	return 0;
+	/* A session that is not seen would be a second overlay over its upper layer. */
+	return next < 0 ? isp_err_set(err, -next, ISP_STAGE_REGISTRY, "list the user's sessions")
+			: 0;
 }

@@ -38,7 +38,9 @@ static int open_init(int *ret_fd, struct isp_error *err)
 		return r;
 	/* Executing a file that one may not read makes the process non-dumpable from the start:
 	 * readable, init could be traced, and its memory read (CVE-2019-5736). */
-	if (fstat(*ret_fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0777) != 0711)
+	if (fstat(*ret_fd, &st) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_INIT, "stat \"" ISPAWN_INIT "\"");
+	if (!S_ISREG(st.st_mode) || (st.st_mode & 0777) != 0711)
 		return isp_err_set(err, EPERM, ISP_STAGE_INIT,
 				   "\"" ISPAWN_INIT "\" must be a file of mode 0711");
 	return 0;
@@ -193,36 +195,6 @@ static int open_namespace(pid_t pid, const char *name, int *ret_fd, struct isp_e
 	return *ret_fd < 0 ? isp_err_set(err, errno, ISP_STAGE_NAMESPACES, "open \"%s\"", path) : 0;
 }
 
-/* Root and home, made with the builder's ids; then GO. */
-static int furnish(struct isp_supervisor *s, struct isp_error *err)
-{
-	cleanup_close int sibling_fd = -EBADF;
-	cleanup_close int root_fd = -EBADF;
-	cleanup_close int home_fd = -EBADF;
-	struct isp_message go = {.type = ISP_MESSAGE_GO};
-	struct isp_place place = {.spec = &s->spec,
-				  .store = &s->store,
-				  .map = &s->map,
-				  .userns_fd = s->userns_fd,
-				  .own_ns_fd = s->own_ns_fd,
-				  .cancel_fd = s->door_fd,
-				  .deadline_ms = s->start_deadline_ms};
-	int r = 0;
-
-	if (s->spec.rootfs == ISP_ROOTFS_OVERLAY)
-		r = isp_registry_share(&s->spec, s->start_deadline_ms, &sibling_fd, err);
-	place.sibling_ns_fd = sibling_fd;
-	if (r == 0)
-		r = isp_rootfs_make(&place, &root_fd, err);
-	if (r == 0)
-		r = isp_rootfs_make_home(&place, &home_fd, err);
-	if (r < 0)
-		return r;
-	go.value = s->store.is_home_new ? 1 : 0;
-	r = isp_message_send(s->init_fd, &go, (int[]){root_fd, home_fd}, home_fd >= 0 ? 2 : 1, 0);
-	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_NAMESPACES, "send GO to the builder") : 0;
-}
-
 static int builder_died(const struct isp_supervisor *s, struct isp_error *err)
 {
 	siginfo_t info = {.si_pid = 0};
@@ -251,6 +223,40 @@ static int take_report(struct isp_supervisor *s, struct isp_error *err)
 		return isp_err_set(err, -r, ISP_STAGE_INIT, "hear from the builder");
 	isp_message_close_fds(fds, count);
 	return message.type == ISP_MESSAGE_UP ? 0 : isp_err_adopt(err, &message.error);
+}
+
+/* Root and home, made with the builder's ids; then GO. */
+static int furnish(struct isp_supervisor *s, struct isp_error *err)
+{
+	cleanup_close int sibling_fd = -EBADF;
+	cleanup_close int root_fd = -EBADF;
+	cleanup_close int home_fd = -EBADF;
+	struct isp_message go = {.type = ISP_MESSAGE_GO};
+	struct isp_place place = {.spec = &s->spec,
+				  .store = &s->store,
+				  .map = &s->map,
+				  .userns_fd = s->userns_fd,
+				  .own_ns_fd = s->own_ns_fd,
+				  .cancel_fd = s->door_fd,
+				  .deadline_ms = s->start_deadline_ms};
+	int r = 0;
+
+	if (s->spec.rootfs == ISP_ROOTFS_OVERLAY)
+		r = isp_registry_share(&s->spec, s->start_deadline_ms, &sibling_fd, err);
+	place.sibling_ns_fd = sibling_fd;
+	if (r == 0)
+		r = isp_rootfs_make(&place, &root_fd, err);
+	if (r == 0)
+		r = isp_rootfs_make_home(&place, &home_fd, err);
+	if (r < 0)
+		return r;
+	go.value = s->store.is_home_new ? 1 : 0;
+	r = isp_message_send(s->init_fd, &go, (int[]){root_fd, home_fd}, home_fd >= 0 ? 2 : 1, 0);
+	if (r == 0)
+		return 0;
+	if (r == -EPIPE) /* it has ended, and may have said why */
+		isp_ignore(take_report(s, err));
+	return isp_err_set(err, -r, ISP_STAGE_NAMESPACES, "send GO to the builder");
 }
 
 static int await_up(struct isp_supervisor *s, struct isp_error *err)

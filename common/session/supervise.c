@@ -47,7 +47,7 @@ void isp_supervisor_init(struct isp_supervisor *s)
 		.init_pid_fd = -EBADF,
 		.signal_fd = -EBADF,
 	};
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++)
+	for (size_t i = 0; i < ISP_CONNECTIONS_MAX; i++)
 		s->connections[i].fd = s->connections[i].terminal_fd = -EBADF;
 }
 
@@ -131,7 +131,7 @@ static int64_t check_silent(struct isp_supervisor *s, int64_t now_ms)
 {
 	int64_t next = ISP_NEVER;
 
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++) {
+	for (size_t i = 0; i < ISP_CONNECTIONS_MAX; i++) {
 		struct isp_connection *c = &s->connections[i];
 
 		if (c->peer != ISP_PEER_SHELL && c->peer != ISP_PEER_ADMIN)
@@ -165,7 +165,7 @@ static size_t fill(struct isp_supervisor *s, struct pollfd *polls, struct isp_co
 	polls[WATCH_INIT_SOCKET] = (struct pollfd){.fd = s->init_fd, .events = POLLIN};
 	polls[WATCH_INIT] = (struct pollfd){.fd = s->init_pid_fd, .events = POLLIN};
 	polls[WATCH_LISTEN] = (struct pollfd){.fd = s->entry.listen_fd, .events = POLLIN};
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++) {
+	for (size_t i = 0; i < ISP_CONNECTIONS_MAX; i++) {
 		if (s->connections[i].fd < 0)
 			continue;
 		slots[count] = &s->connections[i];
@@ -208,8 +208,8 @@ static void serve(struct isp_supervisor *s, const struct pollfd *polls,
 
 void isp_session_supervise(struct isp_supervisor *s)
 {
-	struct pollfd polls[WATCH_FIXED + ISP_TENANTS_MAX];
-	struct isp_connection *slots[WATCH_FIXED + ISP_TENANTS_MAX];
+	struct pollfd polls[WATCH_FIXED + ISP_CONNECTIONS_MAX];
+	struct isp_connection *slots[WATCH_FIXED + ISP_CONNECTIONS_MAX];
 
 	while (s->end == ISP_END_NONE) {
 		int64_t next = check_time(s);

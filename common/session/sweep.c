@@ -68,18 +68,16 @@ int isp_registry_sweep(const char *user, unsigned int kill_ms, size_t *ret_count
 {
 	cleanup_close int sessions_fd = -EBADF;
 	cleanup_closedir DIR *dir = NULL;
+	struct dirent *e;
 	size_t count = 0;
-	int fd;
+	int next;
 	int r = isp_registry_open_sessions(&sessions_fd);
 
-	fd = r < 0 ? -1 : openat(sessions_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		isp_fd_close(&fd);
-		return isp_err_set(err, r < 0 ? -r : errno, ISP_STAGE_REGISTRY,
-				   "open \"" ISPAWN_SESSIONS_DIR "\"");
-	}
-	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+	if (r == 0)
+		r = isp_fd_list(sessions_fd, &dir);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_REGISTRY, "open \"" ISPAWN_SESSIONS_DIR "\"");
+	while ((next = isp_fd_next(dir, &e)) > 0) {
 		bool is_wanted = user ? isp_registry_is_of(e->d_name, user)
 				      : isp_session_id_is_valid(e->d_name);
 		int one = is_wanted ? sweep_one(sessions_fd, e->d_name, kill_ms, &count, err) : 0;
@@ -87,6 +85,8 @@ int isp_registry_sweep(const char *user, unsigned int kill_ms, size_t *ret_count
 		if (r == 0)
 			r = one;
 	}
+	if (next < 0 && r == 0)
+		r = isp_err_set(err, -next, ISP_STAGE_REGISTRY, "list \"" ISPAWN_SESSIONS_DIR "\"");
 	if (ret_count)
 		*ret_count = count;
 	return r;
@@ -146,17 +146,15 @@ int isp_registry_visit(isp_registry_visitor *visit, void *closure, struct isp_er
 	cleanup_close int sessions_fd =
 		open(ISPAWN_SESSIONS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_closedir DIR *dir = NULL;
-	int fd;
-	int r = 0;
+	struct dirent *e;
+	int next = 0, r;
 
 	if (sessions_fd < 0 && errno == ENOENT)
 		return 0; /* no session was ever made since boot */
-	fd = openat(sessions_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return isp_err_set(err, errno, ISP_STAGE_REGISTRY,
-				   "open \"" ISPAWN_SESSIONS_DIR "\"");
-	for (struct dirent *e = readdir(dir); e && r == 0; e = readdir(dir)) {
+	r = sessions_fd < 0 ? -errno : isp_fd_list(sessions_fd, &dir);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_REGISTRY, "open \"" ISPAWN_SESSIONS_DIR "\"");
+	while (r == 0 && (next = isp_fd_next(dir, &e)) > 0) {
 		struct isp_listed listed = {.started_s = 0};
 
 		if (!isp_session_id_is_valid(e->d_name))
@@ -165,5 +163,7 @@ int isp_registry_visit(isp_registry_visitor *visit, void *closure, struct isp_er
 			r = visit(&listed, closure);
 		isp_listed_free(&listed);
 	}
+	if (next < 0 && r == 0)
+		r = isp_err_set(err, -next, ISP_STAGE_REGISTRY, "list \"" ISPAWN_SESSIONS_DIR "\"");
 	return r;
 }

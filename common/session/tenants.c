@@ -79,9 +79,11 @@ static void send_to_peer(struct isp_supervisor *s, struct isp_connection *c,
 		drop_peer(s, c);
 }
 
-static struct isp_connection *find_free(struct isp_supervisor *s)
+static struct isp_connection *find_free(struct isp_supervisor *s, bool for_root)
 {
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++)
+	size_t end = for_root ? ISP_CONNECTIONS_MAX : ISP_TENANTS_MAX;
+
+	for (size_t i = for_root ? ISP_TENANTS_MAX : 0; i < end; i++)
 		if (s->connections[i].peer == ISP_PEER_FREE)
 			return &s->connections[i];
 	return NULL;
@@ -109,7 +111,7 @@ void isp_tenants_accept(struct isp_supervisor *s)
 		return;
 	if (who.uid != s->spec.uid && who.uid != 0)
 		return;
-	c = find_free(s);
+	c = find_free(s, who.uid == 0);
 	if (!c) {
 		refuse(fd);
 		return;
@@ -185,7 +187,7 @@ void isp_tenants_from_peer(struct isp_supervisor *s, struct isp_connection *c)
 
 static struct isp_connection *find_tenant(struct isp_supervisor *s, uint32_t tenant)
 {
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++)
+	for (size_t i = 0; i < ISP_CONNECTIONS_MAX; i++)
 		if (has_tenant(&s->connections[i]) && s->connections[i].tenant == tenant)
 			return &s->connections[i];
 	return NULL;
@@ -225,7 +227,7 @@ static void tenant_ended(struct isp_supervisor *s, struct isp_connection *c,
 /* Is a tenant asked for whose start init has not reported? */
 static bool is_any_starting(const struct isp_supervisor *s)
 {
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++)
+	for (size_t i = 0; i < ISP_CONNECTIONS_MAX; i++)
 		if (has_tenant(&s->connections[i]) && !s->connections[i].is_started)
 			return true;
 	return false;
@@ -279,7 +281,7 @@ void isp_tenants_notice(struct isp_supervisor *s, const char *sentence)
 	struct isp_message notice = {.type = ISP_MESSAGE_NOTICE};
 
 	(void)snprintf(notice.text, sizeof(notice.text), "%s", sentence);
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++)
+	for (size_t i = 0; i < ISP_CONNECTIONS_MAX; i++)
 		if (s->connections[i].peer == ISP_PEER_RUNNING)
 			send_to_peer(s, &s->connections[i], &notice, NULL, 0);
 }
@@ -313,7 +315,7 @@ int64_t isp_tenants_idle_since(const struct isp_supervisor *s)
 {
 	int64_t latest = INT64_MIN;
 
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++) {
+	for (size_t i = 0; i < ISP_CONNECTIONS_MAX; i++) {
 		const struct isp_connection *c = &s->connections[i];
 		struct stat st;
 
@@ -333,7 +335,7 @@ void isp_tenants_close(struct isp_supervisor *s)
 {
 	struct isp_message closed = {.type = ISP_MESSAGE_CLOSED};
 
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++) {
+	for (size_t i = 0; i < ISP_CONNECTIONS_MAX; i++) {
 		struct isp_connection *c = &s->connections[i];
 
 		if (c->peer == ISP_PEER_ADMIN && c->fd >= 0)

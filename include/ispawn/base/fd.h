@@ -98,6 +98,22 @@ ISP_MUST_CHECK int isp_fd_read_file(int dir_fd, const char *path, size_t max, ch
 ISP_MUST_CHECK int isp_fd_write_file(int dir_fd, const char *path, const char *text);
 
 /**
+ * isp_fd_list() - read the directory @dir_fd from its first entry on
+ * @dir_fd: borrowed, O_PATH is enough; the stream has a descriptor of its own
+ * @ret_dir: the caller closes (cleanup_closedir)
+ * Return: 0; -ENOMEM; -errno of openat.
+ */
+ISP_MUST_CHECK int isp_fd_list(int dir_fd, DIR **ret_dir);
+
+/**
+ * isp_fd_next() - the next entry of a directory
+ * Threat: readdir(3) says NULL at the end and at an error alike, and half a list is a list in which
+ * a session, a socket or a file is missing.
+ * Return: 1 and *@ret_entry, valid until the next call; 0 no more; -errno.
+ */
+ISP_MUST_CHECK int isp_fd_next(DIR *dir, struct dirent **ret_entry);
+
+/**
  * isp_fd_send() - one datagram with descriptors over a SOCK_SEQPACKET socket
  * @fds: borrowed; @fd_count at most ISP_FDS_MAX
  * @flags: MSG_DONTWAIT or 0; MSG_NOSIGNAL is always added

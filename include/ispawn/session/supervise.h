@@ -45,6 +45,10 @@ enum isp_peer {
 	ISP_PEER_ADMIN,    /* uid 0 */
 };
 
+/* The user's connections, and behind them a few of root's: a user who takes all of his own must not
+ * keep the administrator, or his own next login's supervisor, out. */
+#define ISP_CONNECTIONS_MAX (ISP_TENANTS_MAX + 4)
+
 /** struct isp_connection - one slot; descriptors owned */
 struct isp_connection {
 	enum isp_peer peer;
@@ -77,7 +81,7 @@ struct isp_supervisor {
 	pid_t init_pid;
 	int signal_fd;
 
-	struct isp_connection connections[ISP_TENANTS_MAX];
+	struct isp_connection connections[ISP_CONNECTIONS_MAX];
 	uint32_t tenants_started;
 	uint32_t tenants_running;
 	bool is_empty;     /* init has said that nothing but itself is left */
