@@ -14,6 +14,7 @@ BINDIR     ?= $(PREFIX)/bin
 SBINDIR    ?= $(PREFIX)/sbin
 LIBEXECDIR ?= $(PREFIX)/libexec/ispawn
 MANDIR     ?= $(PREFIX)/share/man
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
 DOCDIR     ?= $(PREFIX)/share/doc/ispawn
 # The directory libpam searches: beside pam_permit.so, wherever this system keeps it.
 PAMDIR     ?= $(or $(patsubst %/pam_permit.so,%,$(firstword $(wildcard \
@@ -59,11 +60,12 @@ CTL     := $(wildcard shell/ispawnctl*.c)
 SHELL_  := $(wildcard shell/ispawn-shell*.c)
 INIT    := $(wildcard shell/ispawn-init*.c)
 SUPER   := $(wildcard shell/ispawn-supervisor*.c)
+DOOR    := $(wildcard shell/ispawn-door*.c)
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 PROGRAMS := $(BUILD)/pam_ispawn.so $(BUILD)/ispawn-supervisor $(BUILD)/ispawn-init \
-	$(BUILD)/ispawn-shell $(BUILD)/ispawnctl
+	$(BUILD)/ispawn-shell $(BUILD)/ispawn-door $(BUILD)/ispawnctl
 
 .PHONY: all install uninstall check demo demo-shell bench lint format clean unit-tests fuzzers
 .DELETE_ON_ERROR:
@@ -97,6 +99,8 @@ $(BUILD)/pam_ispawn.so: $(call objects,pic,$(MODULE)) $(BUILD)/pic/libispawn.a p
 		-Wl,--version-script=pam_module/pam_ispawn.map -Wl,--as-needed -lpam -liniparser
 $(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
+$(BUILD)/ispawn-door: $(call objects,pie,$(DOOR)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
+	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 $(BUILD)/ispawnctl: $(call objects,pie,$(CTL)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 # Static: nothing of the container's (init) or of the user's environment (shell: LD_PRELOAD) can
@@ -128,12 +132,14 @@ $(BUILD)/fuzz/%: $(BUILD)/fuzzer/tests/fuzz/%.o $(call objects,fuzzer,$(COMMON))
 # --- install --------------------------------------------------------------------------------------
 # init is 0711: executing a file that one may not read leaves the process non-dumpable from its
 # first instruction, so nobody inside can trace PID 1 or open /proc/1/exe.
+# A socket that accepts starts the template of its own name (systemd.socket(5)): hence the alias.
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PAMDIR)
 	install -m 0755 $(BUILD)/ispawn-shell $(DESTDIR)$(BINDIR)/ispawn-shell
 	install -m 0755 $(BUILD)/ispawnctl $(DESTDIR)$(SBINDIR)/ispawnctl
 	install -m 0755 $(BUILD)/ispawn-supervisor $(DESTDIR)$(LIBEXECDIR)/ispawn-supervisor
 	install -m 0711 $(BUILD)/ispawn-init $(DESTDIR)$(LIBEXECDIR)/ispawn-init
+	install -m 0755 $(BUILD)/ispawn-door $(DESTDIR)$(LIBEXECDIR)/ispawn-door
 	install -m 0644 $(BUILD)/pam_ispawn.so $(DESTDIR)$(PAMDIR)/pam_ispawn.so
 	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/ispawn/conf.d
 	[ -e $(DESTDIR)$(SYSCONFDIR)/ispawn/ispawn.conf ] || \
@@ -142,12 +148,19 @@ install: all
 	install -m 0644 conf/*.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 0644 pam_module/*.8 shell/*.8 $(DESTDIR)$(MANDIR)/man8
 	install -m 0644 shell/*.1 $(DESTDIR)$(MANDIR)/man1
+	install -d $(DESTDIR)$(UNITDIR)
+	install -m 0644 conf/ispawn.socket $(DESTDIR)$(UNITDIR)/ispawn.socket
+	sed 's|@LIBEXECDIR@|$(LIBEXECDIR)|' conf/ispawn-door@.service.in > $(DESTDIR)$(UNITDIR)/ispawn-door@.service
+	ln -sf ispawn-door@.service $(DESTDIR)$(UNITDIR)/ispawn@.service
 	install -d $(DESTDIR)$(DOCDIR)
 	install -m 0644 README.md conf/ispawn.conf conf/*.snippet $(DESTDIR)$(DOCDIR)
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/ispawn-shell $(DESTDIR)$(SBINDIR)/ispawnctl
 	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-supervisor $(DESTDIR)$(LIBEXECDIR)/ispawn-init
+	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-door
+	rm -f $(DESTDIR)$(UNITDIR)/ispawn.socket $(DESTDIR)$(UNITDIR)/ispawn-door@.service \
+		$(DESTDIR)$(UNITDIR)/ispawn@.service
 	rm -f $(DESTDIR)$(PAMDIR)/pam_ispawn.so
 	-rmdir $(DESTDIR)$(LIBEXECDIR)
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard conf/*.5)))

@@ -9,6 +9,9 @@
  * the host, whatever fails; the one exception is root in a covered mount namespace, for whom the
  * program under the cover is run as if there were no cover.
  *
+ * Two doors lead to a supervisor.  At a login by PAM the module has prepared a container and says
+ * so in ISPAWN_SESSION.  Without that, the socket ISPAWN_DOOR_SOCKET is asked for one.
+ *
  * Threat: who starts it chooses argv, the environment, descriptors, limits and signal state.
  * Identity is getuid()'s answer.  Of the environment one variable is looked at, ISPAWN_SESSION, and
  * it is an id, not a path: whose session it is, the socket's owner and mode decide.
@@ -74,22 +77,6 @@ static int run_covered(const struct shell *shell, char **argv)
 	return STATUS_OURS;
 }
 
-static int find_session(struct shell *shell)
-{
-	const char *id = getenv(ISPAWN_SESSION_VARIABLE);
-
-	if (!id || !isp_session_id_is_valid(id)) {
-		say(shell, "no container was prepared for this login, so nothing is run. Please "
-			   "tell the administrator: confine this account in ispawn.conf(5), or the "
-			   "PAM service of this login needs the line "
-			   "\"session required pam_ispawn.so\" in /etc/pam.d/SERVICE, see "
-			   "pam_ispawn(8)");
-		return -ENOENT;
-	}
-	(void)snprintf(shell->session, sizeof(shell->session), "%s", id);
-	return 0;
-}
-
 /* Threat: a directory under /run that somebody else made.  The one who listens must be root. */
 static int check_peer(int connection_fd)
 {
@@ -101,25 +88,93 @@ static int check_peer(int connection_fd)
 	return peer.uid == 0 ? 0 : -EPERM;
 }
 
-static int connect_session(struct shell *shell)
+static int connect_to(const char *path, int *ret_fd)
 {
+	cleanup_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int r;
 
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s/%s", ISPAWN_SESSIONS_DIR,
-		       shell->session, ISP_SOCKET_NAME);
-	shell->connection_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	r = shell->connection_fd < 0 ? -errno : 0;
-	if (r == 0 &&
-	    connect(shell->connection_fd, (const struct sockaddr *)&address, sizeof(address)) != 0)
-		r = -errno;
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s",
+		       path); /* fits, see above */
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0)
+		return -errno;
+	r = check_peer(fd);
 	if (r == 0)
-		r = check_peer(shell->connection_fd);
+		*ret_fd = steal_fd(&fd);
+	return r;
+}
+
+static int connect_session(struct shell *shell)
+{
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/%s/%s", ISPAWN_SESSIONS_DIR, shell->session,
+		       ISP_SOCKET_NAME);
+	r = connect_to(path, &shell->connection_fd);
 	if (r < 0)
 		say(shell,
 		    "cannot reach the container of session %s: %s. Log in again, or tell "
 		    "the administrator this session id",
 		    shell->session, strerror(-r));
+	return r;
+}
+
+/* Door 1: the PAM module has prepared a container and says which. */
+static bool has_session(struct shell *shell)
+{
+	const char *id = getenv(ISPAWN_SESSION_VARIABLE);
+
+	if (!id || !isp_session_id_is_valid(id))
+		return false;
+	(void)snprintf(shell->session, sizeof(shell->session), "%s", id);
+	return true;
+}
+
+/* Waits for what the door decides, which has a deadline of its own.  Return: 0; -errno, with what
+ * the user is to know said. */
+static int hear_door(struct shell *shell)
+{
+	const uint32_t answers = 1u << ISP_MESSAGE_READY | 1u << ISP_MESSAGE_FAILED;
+	struct isp_message message = {0};
+	char escaped[ISP_MESSAGE_TEXT_SIZE * 2];
+	int fds[ISP_FDS_MAX];
+	size_t fd_count = 0;
+	int r = isp_message_receive(shell->door_fd, answers, &message, fds, &fd_count, 0);
+
+	if (r <= 0) {
+		say(shell, "the door to the containers closed without an answer. Log in again, or "
+			   "tell the administrator");
+		return r < 0 ? r : -EPIPE;
+	}
+	isp_message_close_fds(fds, fd_count);
+	if (message.type == ISP_MESSAGE_READY && isp_session_id_is_valid(message.text)) {
+		memcpy(shell->session, message.text, sizeof(shell->session)); /* ends in it */
+		return 0;
+	}
+	isp_escape(escaped, sizeof(escaped), message.text);
+	say(shell, "%s", escaped);
+	return -EACCES;
+}
+
+/* Door 2: whoever listens at ISPAWN_DOOR_SOCKET makes a container for this uid.  The connection is
+ * the session's lifetime: nobody else holds it. */
+static int knock(struct shell *shell)
+{
+	int r = connect_to(ISPAWN_DOOR_SOCKET, &shell->door_fd);
+
+	if (r == 0)
+		return hear_door(shell);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		say(shell, "no container was prepared for this login, so nothing is run. Please "
+			   "tell the administrator: confine this account in ispawn.conf(5), or the "
+			   "PAM service of this login needs the line "
+			   "\"session required pam_ispawn.so\" in /etc/pam.d/SERVICE, see "
+			   "pam_ispawn(8), or ispawn.socket must run, see ispawn-door(8)");
+	else
+		say(shell,
+		    "cannot reach the door to the containers: %s. Please tell the administrator",
+		    strerror(-r));
 	return r;
 }
 
@@ -234,6 +289,7 @@ int main(int argc, char **argv)
 	bool is_closed[ISP_REQUEST_STREAMS];
 
 	shell.connection_fd = shell.signal_fd = shell.primary_fd = shell.terminal.fd = -EBADF;
+	shell.door_fd = -EBADF;
 	/* Threat: another process of the user that traces us or opens our descriptors. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	if (streams_hold(is_closed) < 0)
@@ -244,7 +300,9 @@ int main(int argc, char **argv)
 	}
 	if (getuid() == 0)
 		return run_covered(&shell, argv);
-	if (find_session(&shell) < 0 || connect_session(&shell) < 0)
+	if (!has_session(&shell) && knock(&shell) < 0)
+		return STATUS_OURS;
+	if (connect_session(&shell) < 0)
 		return STATUS_OURS;
 	return run(&shell, argc, argv, is_closed);
 }

@@ -50,6 +50,7 @@ enum { CHANNEL_INPUT, CHANNEL_PTY, CHANNEL_STDOUT, CHANNEL_STDERR, CHANNEL_COUNT
 
 struct shell {
 	char session[ISP_SESSION_ID_SIZE];
+	int door_fd; /* door 2: kept open, for its end is the session's */
 	int connection_fd;
 	int signal_fd;
 	struct terminal terminal;

@@ -29,6 +29,8 @@
 #define ISPAWN_RUN_DIR "/run/ispawn"
 #define ISPAWN_RUN_MODE 0711 /* whoever knows an id may pass, nobody lists */
 #define ISPAWN_SESSIONS_DIR ISPAWN_RUN_DIR "/sessions"
+#define ISPAWN_DOOR_SOCKET ISPAWN_RUN_DIR "/door"
+#define ISPAWN_STARTS_DIR ISPAWN_RUN_DIR "/starts"
 #define ISPAWN_COVER_DIR ISPAWN_RUN_DIR "/cover"
 #define ISPAWN_COVERED_SHELL                                                                       \
 	ISPAWN_COVER_DIR "/shell" /* the original shell, in covered namespaces */

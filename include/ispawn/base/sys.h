@@ -24,9 +24,9 @@
 pid_t isp_sys_clone3(struct clone_args *args, size_t size);
 /* Linux 2.0; clone(2), as a fork whose end sends @exit_signal (0: none) to the parent. */
 pid_t isp_sys_clone_signal(int exit_signal);
-/* Linux 2.2; setgroups(2), setresgid(2), setresuid(2): all ids 0, no supplementary group.  The C
+/* Linux 2.2; setgroups(2), setresgid(2), setresuid(2): all ids @id, no supplementary group.  The C
  * library's would send signals to what it takes for the threads of the process. */
-int isp_sys_become_root(void);
+int isp_sys_become(unsigned int id);
 /* Linux 5.3; pidfd_open(2). */
 int isp_sys_pidfd_open(pid_t pid, unsigned int flags);
 /* Linux 5.1; pidfd_send_signal(2). */

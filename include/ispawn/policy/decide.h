@@ -14,6 +14,10 @@
 #include "ispawn/policy/config.h"
 #include "ispawn/policy/subject.h"
 
+/* The service of whoever comes by ispawn-door(8): always one of `services`, since a door that an
+ * administrator has opened is meant. */
+#define ISPAWN_DOOR_SERVICE "ispawn-door"
+
 enum isp_verdict {
 	ISP_VERDICT_DENY,   /* 0, so that forgetting to set a verdict denies */
 	ISP_VERDICT_IGNORE, /* not a confined user: ispawn has no say */

@@ -42,6 +42,10 @@ ISP_MUST_CHECK int isp_subject_resolve(const char *user, const char *service, co
 				       const char *rhost, struct isp_subject *ret_subject,
 				       struct isp_error *err);
 
+/** isp_subject_name() - the name of @uid. @ret_name: the caller frees. Return: 0; -ENOENT; -errno.
+ */
+ISP_MUST_CHECK int isp_subject_name(uid_t uid, char **ret_name, struct isp_error *err);
+
 /** isp_subject_is_exempt() - uid 0, or a member of ISPAWN_EXEMPT_GROUP. Reads no configuration. */
 bool isp_subject_is_exempt(const struct isp_subject *subject);
 

@@ -4,15 +4,16 @@
  *
  * Theory of operation: every door refuses in the same words.  The log gets the cause, as an error
  * record, in one line.  The user gets a sentence without details, which may tell too much about the
- * host, and the session's id, by which the administrator finds that line.  How a line and a sentence
- * travel is the door's business.
+ * host, and the session's id, by which the administrator finds that line.  How a line and a
+ * sentence travel is the door's business.
  */
 #ifndef ISPAWN_SESSION_DENIAL_H
 #define ISPAWN_SESSION_DENIAL_H
 
 #include "ispawn/base/err.h"
 
-/* A line holds a name of ISP_NAME_MAX bytes, each escaped as \xNN, an id, and a described record. */
+/* A line holds a name of ISP_NAME_MAX bytes, each escaped as \xNN, an id, and a described record.
+ */
 #define ISP_DENIAL_LINE_SIZE 1024
 #define ISP_DENIAL_SENTENCE_SIZE 240
 

@@ -13,7 +13,8 @@
  *   builder - FAILED, as init UP <--> GO ------------------ supervisor
  *   shell --- STARTED, REFUSED, EXITED, NOTICE <--> OPEN, SIGNAL --- supervisor
  *   init ---- STARTED, REFUSED, EXITED, EMPTY <--> OPEN, SIGNAL, HANGUP, STOP --- supervisor
- *   control - CLOSED, SHARED, FAILED <--> KILL, SHARE ----- supervisor (peer uid 0 only)
+ *   shell --- READY, FAILED <--> (nothing) ---------------- door 2, whose end of file ends the
+ * session control - CLOSED, SHARED, FAILED <--> KILL, SHARE ----- supervisor (peer uid 0 only)
  */
 #ifndef ISPAWN_SESSION_PROTOCOL_H
 #define ISPAWN_SESSION_PROTOCOL_H
@@ -30,8 +31,10 @@ enum isp_message_type {
 	ISP_MESSAGE_NONE,
 
 	/* supervisor <-> door, on the descriptor that is the session's lifetime */
-	ISP_MESSAGE_READY,  /* to door: init runs; fds: [netns] unless network = host */
-	ISP_MESSAGE_FAILED, /* to door and to supervisor: @error says why */
+	ISP_MESSAGE_READY,  /* to door: init runs; fds: [netns] unless network = host.  From door 2
+			     * to shell: @text is the session's id */
+	ISP_MESSAGE_FAILED, /* to door and to supervisor: @error says why.  From door 2 to shell:
+			     * @text is the sentence for the user */
 	ISP_MESSAGE_CLOSE,  /* from door: end the session in order */
 	ISP_MESSAGE_CLOSED, /* to door: everything is gone */
 
