@@ -105,6 +105,10 @@ static int make_copy(const struct isp_place *place, struct isp_error *err)
 		r = isp_err_set(err, -r, ISP_STAGE_ROOTFS, "make \"" COPY_NEW "\" in the store");
 	if (r == 0)
 		r = copy_template(place, target_fd, err);
+	/* Kernel: a name can reach the disk long before what it names: after a power cut the copy
+	 * would be kept with empty files. */
+	if (r == 0 && syncfs(target_fd) != 0)
+		r = isp_err_set(err, errno, ISP_STAGE_ROOTFS, "write the copy of the template out");
 	if (r == 0 && renameat(store_fd, COPY_NEW, store_fd, COPY) != 0)
 		r = isp_err_set(err, errno, ISP_STAGE_ROOTFS, "keep the copy of the template");
 	if (r < 0)

@@ -37,6 +37,9 @@ static int copy_file(int from_fd, int to_fd, const char *name, const struct stat
 	while (n > 0);
 	if (n < 0 || fchown(out, spec->uid, spec->gid) != 0 || fchmod(out, st->st_mode & 0777) != 0)
 		return -errno;
+	/* Before the home gets its name: after a power cut it would be kept with empty files. */
+	if (fsync(out) != 0)
+		return -errno;
 	return 0;
 }
 

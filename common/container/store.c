@@ -50,6 +50,10 @@ static int read_or_make(int user_fd, const char *name, const char *fresh, char *
 	if (fd < 0)
 		return -errno;
 	r = isp_fd_write_all(fd, fresh, strlen(fresh));
+	/* Kernel: a name can reach the disk long before what it names: after a power cut the file
+	 * would be there, empty, and the user locked out. */
+	if (r == 0 && fsync(fd) != 0)
+		r = -errno;
 	if (r == 0 && renameat(user_fd, new_name, user_fd, name) != 0)
 		r = -errno;
 	if (r < 0) {

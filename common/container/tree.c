@@ -77,6 +77,10 @@ int isp_tree_write(const char *path, const char *text, unsigned int mode)
 	r = isp_fd_write_all(fd, text, strlen(text));
 	if (r == 0 && fchmod(fd, (mode_t)mode) != 0)
 		r = -errno;
+	/* Kernel: a name can reach the disk long before what it names: after a power cut the copy's
+	 * passwd would be a file of zeros, and no login possible. */
+	if (r == 0 && fsync(fd) != 0)
+		r = -errno;
 	if (r == 0 && rename(fresh, path) != 0)
 		r = -errno;
 	if (r < 0)

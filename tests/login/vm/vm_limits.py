@@ -198,9 +198,7 @@ mkdir -p /sys/fs/cgroup/nest
 exec unshare --cgroup --mount bash -c '
     mount -t tmpfs tmpfs /run/dbus && mount -t cgroup2 cgroup2 /mnt && mount --bind /mnt /sys/fs/cgroup || exit
     {inside}
-    su - guest -c "cat /proc/self/cgroup; echo ran" < /dev/null
-    echo status $?; cat /sys/fs/cgroup/cgroup.subtree_control
-    true'
+    su - guest -c "echo ran" < /dev/null; cat /sys/fs/cgroup/cgroup.subtree_control'
 """
 
 
@@ -218,6 +216,7 @@ def nested(vm, setup, inside=":"):
 
 
 ENTER = "echo $BASHPID > /sys/fs/cgroup/nest/cgroup.procs"
+STEP_DOWN = "mkdir /sys/fs/cgroup/host; echo 0 > /sys/fs/cgroup/host/cgroup.procs"
 ALL = "+cpu +io +memory +pids"
 
 
@@ -229,18 +228,16 @@ def test_root_that_holds_processes_denies_and_says_why(vm, log):
 
 def test_root_whose_processes_stepped_down_is_fine(vm):
     said = nested(vm, f"echo {ALL} > /sys/fs/cgroup/cgroup.subtree_control; {ENTER}",
-                  "mkdir -p /sys/fs/cgroup/host; for pid in $(cat /sys/fs/cgroup/cgroup.procs); "
-                  "do [ $pid = 0 ] || echo $pid > /sys/fs/cgroup/host/cgroup.procs; done")
+                  STEP_DOWN)
     assert "ran" in said
     assert {"cpu", "memory", "pids"} <= set(said.splitlines()[-1].split()), "enabled by the login itself"
 
 
-@pytest.mark.parametrize("missing, key", [("memory", "memory"), ("pids", "pids"), ("cpu", "cpu")])
-def test_limit_without_its_controller_denies(vm, log, missing, key):
+@pytest.mark.parametrize("missing", ["memory", "pids", "cpu"])
+def test_limit_without_its_controller_denies(vm, log, missing):
     left = " ".join(word for word in ALL.split() if word != f"+{missing}")
     said = nested(vm, f"mkdir /sys/fs/cgroup/nest/in; echo {left} > /sys/fs/cgroup/nest/cgroup.subtree_control; "
                       "echo $BASHPID > /sys/fs/cgroup/nest/in/cgroup.procs",
-                  "mkdir /sys/fs/cgroup/host; for pid in $(cat /sys/fs/cgroup/cgroup.procs); "
-                  "do [ $pid = 0 ] || echo $pid > /sys/fs/cgroup/host/cgroup.procs; done")
+                  STEP_DOWN)
     assert "ran" not in said
-    assert re.search(rf"{key}: .* no {missing} controller", log())
+    assert re.search(rf"{missing}: .* no {missing} controller", log())

@@ -66,17 +66,18 @@ def test_overlay_belongs_to_nobody_else(vm):
 def test_ephemeral_is_gone_at_logout(vm):
     vm.confine("rootfs = ephemeral", "ephemeral_size = 16M", "privilege = root")
     vm.sh("guest", AS_ROOT + SEEN)
-    said = vm.ssh("guest", SEEN + "head -c 20M /dev/zero > /srv/fill; touch ~/stays")
+    said = vm.ssh("guest", SEEN + "head -c 20M /dev/zero > /srv/fill; touch /home/guest/stays")
     assert "template=this is the template:0:0" in said.stdout
     assert "No space left on device" in said.stderr
-    assert vm.sh("guest", "ls /srv; ls ~") == "stays"
+    assert vm.sh("guest", "ls /srv /home/guest") == "/home/guest:\nstays\n\n/srv:"
     assert vm.root(f"find {USERS}/guest/rootfs-default -type f | wc -l") == "0"
 
 
 def test_readonly_stays_as_it_is(vm):
     vm.confine("rootfs = readonly", "privilege = root")
     done = vm.ssh("guest", "id -un 1000; hostname; echo x > /etc/passwd; touch /srv/x; rm /etc/ispawn-template; "
-                           "mount -o remount,rw / ; touch /srv/x; echo x > /tmp/x && echo x > ~/x && echo places to write")
+                           "mount -o remount,rw / ; touch /srv/x; echo x > /tmp/x && echo x > /home/guest/x && "
+                           "echo places to write")
     assert "places to write" in done.stdout
     assert done.stderr.count("Read-only file system") == 4
     assert vm.sh("guest", "cat /etc/ispawn-template; ls /srv") == "this is the template"
