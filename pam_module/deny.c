@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* deny.c - what PAM is told; contract in module.h.  What people are told: ispawn/session/denial.h */
+/* deny.c - what PAM is told; contract in module.h.  What people are told: ispawn/session/denial.h
+ */
 #include "module.h"
 
 #include <security/pam_ext.h>

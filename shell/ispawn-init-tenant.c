@@ -64,15 +64,14 @@ static void name_pty(int primary_fd, char ret_name[TTY_NAME_SIZE])
 /* --- the child, from fork to exec ------------------------------------------------------------- */
 
 /* An ignored signal stays ignored through exec: nohup-like surprises for every tenant. */
-static void reset_signals(void)
+static int reset_signals(void)
 {
-	struct sigaction fallback = {.sa_handler = SIG_DFL};
 	sigset_t none;
 
-	for (int number = 1; number < NSIG; number++)
-		(void)sigaction(number, &fallback, NULL); /* Ignored: EINVAL, KILL and STOP */
+	if (isp_sys_default_signals() != 0)
+		return -errno;
 	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	return sigprocmask(SIG_SETMASK, &none, NULL) != 0 ? -errno : 0;
 }
 
 /* The container's own device: init's 0, 1 and 2 were opened by somebody else. */
@@ -167,7 +166,9 @@ static int become_tenant(const struct start *start)
 		return r;
 	(void)umask(start->request->umask);
 	enter_home(&start->init->spec);
-	reset_signals();
+	r = reset_signals();
+	if (r < 0)
+		return r;
 	(void)execve(start->init->shell, argv, environment);
 	return -errno;
 }

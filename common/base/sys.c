@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
+#include <signal.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -108,6 +110,18 @@ int isp_sys_join_new_session_keyring(void)
 int isp_sys_seccomp(unsigned int operation, unsigned int flags, void *args)
 {
 	return (int)syscall(SYS_seccomp, operation, flags, args);
+}
+
+int isp_sys_default_signals(void)
+{
+	/* The kernel's struct sigaction: handler SIG_DFL, no flags, no restorer, empty mask. */
+	const unsigned long fallback[4] = {0};
+
+	for (int number = 1; number < NSIG; number++)
+		if (number != SIGKILL && number != SIGSTOP &&
+		    syscall(SYS_rt_sigaction, number, fallback, NULL, sizeof(uint64_t)) != 0)
+			return -1;
+	return 0;
 }
 
 _Noreturn void isp_sys_exit_group(int status)

@@ -121,20 +121,13 @@ static _Noreturn void give_up(struct launch *launch, const char *step)
 	_exit(125);
 }
 
-/* Kernel: an exec resets handlers, but what is ignored stays ignored: sshd ignores SIGPIPE. */
+/* sshd ignores SIGPIPE; and the mask is the one that spawn() has set. */
 static bool reset_signals(void)
 {
 	sigset_t none;
 
-	for (int number = 1; number < NSIG; number++) {
-		struct sigaction action;
-
-		if (sigaction(number, NULL, &action) != 0 || action.sa_handler != SIG_IGN)
-			continue; /* the C library's own two numbers are refused, and not ignored */
-		action = (struct sigaction){.sa_handler = SIG_DFL};
-		if (sigaction(number, &action, NULL) != 0)
-			return false;
-	}
+	if (isp_sys_default_signals() != 0)
+		return false;
 	sigemptyset(&none);
 	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
 }

@@ -157,17 +157,18 @@ static bool device_nodes(void)
 	static const struct {
 		mode_t type;
 		unsigned int device_major, device_minor;
-	} nodes[] = {{S_IFBLK, 254, 0}, {S_IFBLK, 8, 0}, {S_IFBLK, 259, 0}, {S_IFBLK, 7, 0},
-		     {S_IFCHR, 1, 1}, {S_IFCHR, 1, 11}, {S_IFCHR, 1, 3}, {S_IFCHR, 10, 229}};
-	static const char *const places[] = {"/", "/tmp", "/dev", "/dev/shm", "/run", "/root", "/opt",
-					     "."};
+	} nodes[] = {{S_IFBLK, 254, 0}, {S_IFBLK, 8, 0},  {S_IFBLK, 259, 0}, {S_IFBLK, 7, 0},
+		     {S_IFCHR, 1, 1},   {S_IFCHR, 1, 11}, {S_IFCHR, 1, 3},   {S_IFCHR, 10, 229}};
+	static const char *const places[] = {"/",    "/tmp",  "/dev", "/dev/shm",
+					     "/run", "/root", "/opt", "."};
 	char path[64];
 
 	for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
 		for (size_t j = 0; j < sizeof(places) / sizeof(places[0]); j++) {
 			(void)snprintf(path, sizeof(path), "%s/escape-node", places[j]);
-			bool is_made = mknod(path, nodes[i].type | 0666,
-					     makedev(nodes[i].device_major, nodes[i].device_minor)) == 0;
+			bool is_made =
+				mknod(path, nodes[i].type | 0666,
+				      makedev(nodes[i].device_major, nodes[i].device_minor)) == 0;
 
 			if (is_made && open(path, O_RDONLY | O_NONBLOCK) >= 0)
 				return true;
@@ -225,8 +226,8 @@ static const struct {
 	{"open_by_handle_at", shocker},
 };
 
-/* Is what the descriptor names on a mount that is not among ours?  Pipes, sockets and the like are on
- * the kernel's own. */
+/* Is what the descriptor names on a mount that is not among ours?  Pipes, sockets and the like are
+ * on the kernel's own. */
 static bool is_elsewhere(int fd, const char *target)
 {
 	struct statx st;
@@ -295,7 +296,8 @@ static bool look_at_all(time_t until)
 		struct dirent *e;
 
 		while (dir && (e = readdir(dir)) != NULL)
-			if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && atoi(e->d_name) != getpid())
+			if (e->d_name[0] >= '1' && e->d_name[0] <= '9' &&
+			    atoi(e->d_name) != getpid())
 				is_reached |= look_at(e->d_name);
 		if (dir)
 			(void)closedir(dir);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* regain - tries to get back what a tenant was not given; one line each: name, verdict, errno's text */
+/* regain - tries to get back what a tenant was not given; one line each: name, verdict, errno's
+ * text */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -64,9 +65,10 @@ static bool raise_ambient(void)
 
 static bool bounding_admin(void)
 {
-	static const int never[] = {CAP_SYS_ADMIN,  CAP_SYS_PTRACE, CAP_SYS_MODULE, CAP_NET_ADMIN,
-				    CAP_SYS_RAWIO, CAP_SYS_BOOT,   CAP_SYS_TIME,   CAP_DAC_READ_SEARCH,
-				    CAP_BPF,	   CAP_PERFMON,	   CAP_SYS_RESOURCE};
+	static const int never[] = {CAP_SYS_ADMIN, CAP_SYS_PTRACE,      CAP_SYS_MODULE,
+				    CAP_NET_ADMIN, CAP_SYS_RAWIO,       CAP_SYS_BOOT,
+				    CAP_SYS_TIME,  CAP_DAC_READ_SEARCH, CAP_BPF,
+				    CAP_PERFMON,   CAP_SYS_RESOURCE};
 
 	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
 		if (prctl(PR_CAPBSET_READ, never[i], 0, 0, 0) == 1)
@@ -129,7 +131,8 @@ static bool real_time(void)
 		uint64_t runtime, deadline, period;
 	} attributes = {.size = sizeof(attributes), .policy = 1, .priority = 50};
 
-	return syscall(SYS_sched_setattr, 0, &attributes, 0) == 0 || setpriority(PRIO_PROCESS, 0, -20) == 0;
+	return syscall(SYS_sched_setattr, 0, &attributes, 0) == 0 ||
+	       setpriority(PRIO_PROCESS, 0, -20) == 0;
 }
 
 static const struct {

@@ -2,9 +2,9 @@
 /*
  * syscalls - which system calls get an answer from the kernel proper, here
  *
- * One line per try: group, name and the errno's name ("0": it worked), tab-separated.  Arguments are
- * such that somebody with every right gets another answer than EPERM and does no harm: bad pointers,
- * bad magic numbers, descriptor -1.  The same source is compiled for x86-64 and for i386.
+ * One line per try: group, name and the errno's name ("0": it worked), tab-separated.  Arguments
+ * are such that somebody with every right gets another answer than EPERM and does no harm: bad
+ * pointers, bad magic numbers, descriptor -1.  The same source is compiled for x86-64 and for i386.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,13 @@
 #include <unistd.h>
 
 #define BAD 8L /* no pointer */
-#define ROW(group, name, ...) {group, #name, SYS_##name, {__VA_ARGS__}}
+#define ROW(group, name, ...)                                                                      \
+	{                                                                                          \
+		group, #name, SYS_##name,                                                          \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
 #define X32 0x40000000L
 
 static const struct row {

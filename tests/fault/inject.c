@@ -184,15 +184,15 @@ static const struct {
 	int number, argument;
 } strings[] = {
 #ifdef SYS_open
-	{SYS_open, 0},	   {SYS_mkdir, 0},  {SYS_rename, 0}, {SYS_symlink, 1}, {SYS_unlink, 0},
-	{SYS_rmdir, 0},	   {SYS_chown, 0},  {SYS_chmod, 0},  {SYS_stat, 0},    {SYS_lstat, 0},
-	{SYS_readlink, 0},
+	{SYS_open, 0},       {SYS_mkdir, 0},        {SYS_rename, 0},    {SYS_symlink, 1},
+	{SYS_unlink, 0},     {SYS_rmdir, 0},        {SYS_chown, 0},     {SYS_chmod, 0},
+	{SYS_stat, 0},       {SYS_lstat, 0},        {SYS_readlink, 0},
 #endif
-	{SYS_openat, 1},   {SYS_mkdirat, 1},	{SYS_renameat, 1}, {SYS_unlinkat, 1},
-	{SYS_newfstatat, 1}, {SYS_mount, 1},	{SYS_open_tree, 1}, {SYS_move_mount, 3},
-	{SYS_fsopen, 0},   {SYS_fsconfig, 2},	{SYS_execve, 0},   {SYS_execveat, 1},
-	{SYS_symlinkat, 2}, {SYS_readlinkat, 1}, {SYS_chdir, 0},   {SYS_fchownat, 1},
-	{SYS_fchmodat, 1}, {SYS_memfd_create, 0}, {SYS_faccessat, 1},
+	{SYS_openat, 1},     {SYS_mkdirat, 1},      {SYS_renameat, 1},  {SYS_unlinkat, 1},
+	{SYS_newfstatat, 1}, {SYS_mount, 1},        {SYS_open_tree, 1}, {SYS_move_mount, 3},
+	{SYS_fsopen, 0},     {SYS_fsconfig, 2},     {SYS_execve, 0},    {SYS_execveat, 1},
+	{SYS_symlinkat, 2},  {SYS_readlinkat, 1},   {SYS_chdir, 0},     {SYS_fchownat, 1},
+	{SYS_fchmodat, 1},   {SYS_memfd_create, 0}, {SYS_faccessat, 1},
 };
 
 static void read_string(const struct seccomp_notif *n, char text[PATH_SHOWN])
@@ -347,8 +347,7 @@ static void start_watch(struct watch *w, const int pair[2])
 	/* It must not keep open what the login waits for: the door's socket, ssh's streams. */
 	handover_fd = fcntl(pair[0], F_DUPFD_CLOEXEC, HANDOVER_FD + 1);
 	trace_fd = fcntl(fileno(w->trace), F_DUPFD_CLOEXEC, HANDOVER_FD + 1);
-	if (handover_fd < 0 || trace_fd < 0 ||
-	    syscall(SYS_close_range, 0, HANDOVER_FD, 0) != 0)
+	if (handover_fd < 0 || trace_fd < 0 || syscall(SYS_close_range, 0, HANDOVER_FD, 0) != 0)
 		_exit(125);
 	w->trace = fdopen(trace_fd, "w");
 	if (!w->trace)
@@ -358,8 +357,8 @@ static void start_watch(struct watch *w, const int pair[2])
 
 /* Let through unseen: what cannot fail, what only takes time, what a C library's start does not
  * check, and brk, which reports failure by the old break and not by a number. */
-#define ALLOW(number)                                                                             \
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (number), 0, 1),                                      \
+#define ALLOW(number)                                                                              \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (number), 0, 1),                                       \
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
 static int install_filter(void)

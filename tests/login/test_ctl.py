@@ -121,7 +121,7 @@ def test_kill_says_what_it_did_when_it_is_done(host, one, log):
     done = run("ispawnctl", "kill", session)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{session}: ended\n", "")
     assert host.sessions() == [] and host.cgroups() == []
-    assert f"session={session} event=end cause=killed" in log()
+    wait_until(lambda: f"session={session} event=end cause=killed" in log(), what="its last log line")
 
 
 def test_kill_of_a_user_has_a_line_for_each_session(host):

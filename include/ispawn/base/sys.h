@@ -57,6 +57,10 @@ int isp_sys_capset(cap_user_header_t header, cap_user_data_t sets);
 int isp_sys_join_new_session_keyring(void);
 /* Linux 3.17; seccomp(2). */
 int isp_sys_seccomp(unsigned int operation, unsigned int flags, void *args);
+/* Linux 2.2; rt_sigaction(2): every signal back to its default.  Kernel: an exec resets handlers,
+ * but what is ignored stays ignored; the C library's call refuses the two numbers that it keeps for
+ * itself (32, 33), which whoever started us may ignore all the same. */
+int isp_sys_default_signals(void);
 /* Linux 2.5; exit_group(2): for a clone that shares the C library's state with nobody it may tell.
  * What is not a program's main ends a process by this alone. */
 _Noreturn void isp_sys_exit_group(int status);
