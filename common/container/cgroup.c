@@ -23,6 +23,11 @@
 #define ROOT "/sys/fs/cgroup"
 #define OURS "ispawn"
 #define SUPERVISORS ".supervisors" /* no user's name starts with a dot */
+#define UNIFIED "unified"          /* v2, alone or beside v1 */
+#define V1_MEMBERS "tasks"
+#define V2_MEMBERS "cgroup.procs"
+#define MYSELF "0"
+#define MEMBERSHIP_TEXT_MAX 65536
 #define MAKE_ATTEMPTS 100
 #define REMOVE_DEADLINE_MS 200
 #define REMOVE_PAUSE_MS 2
@@ -36,7 +41,7 @@ static const struct {
 	bool is_v2;
 } hierarchies[] = {
 	{"memory", false},  {"pids", false},  {"cpu", false},
-	{"cpuacct", false}, {"blkio", false}, {"unified", true},
+	{"cpuacct", false}, {"blkio", false}, {UNIFIED, true},
 };
 _Static_assert(ISP_ARRAY_SIZE(hierarchies) <= ISP_CGROUP_HIERARCHIES_MAX,
 	       "each hierarchy has its place");
@@ -114,7 +119,7 @@ static int find_roots(struct roots *roots, struct isp_error *err)
 		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s", ROOT);
 	roots->is_v2 = is_cgroup(top_fd, true);
 	if (roots->is_v2) {
-		roots->controller[0] = "unified";
+		roots->controller[0] = UNIFIED;
 		roots->fd[roots->count++] = steal_fd(&top_fd);
 		return 0;
 	}
@@ -327,20 +332,25 @@ int isp_cgroup_open(const char *user, const char *session, struct isp_cgroup *re
 	return 0;
 }
 
-int isp_cgroup_clone_fd(const struct isp_cgroup *cgroup)
+static bool is_unified(const char *controller)
 {
-	return cgroup->is_v2 ? cgroup->session_fd[0] : -EBADF;
+	return strcmp(controller, UNIFIED) == 0;
 }
 
-int isp_cgroup_add(const struct isp_cgroup *cgroup, pid_t pid, struct isp_error *err)
+int isp_cgroup_clone_fd(const struct isp_cgroup *cgroup)
 {
-	char text[16];
+	for (size_t i = 0; i < cgroup->count; i++)
+		if (is_unified(cgroup->controller[i]))
+			return cgroup->session_fd[i];
+	return -EBADF;
+}
 
-	if (cgroup->is_v2)
-		return 0;
-	(void)snprintf(text, sizeof(text), "%d", pid); /* Ignored: any int fits */
+int isp_cgroup_enter(const struct isp_cgroup *cgroup, struct isp_error *err)
+{
 	for (size_t i = 0; i < cgroup->count; i++) {
-		int r = isp_fd_write_file(cgroup->session_fd[i], "cgroup.procs", text);
+		int r = is_unified(cgroup->controller[i])
+				? 0
+				: isp_fd_write_file(cgroup->session_fd[i], V1_MEMBERS, MYSELF);
 
 		if (r < 0)
 			return isp_err_set(err, -r, ISP_STAGE_CGROUP,
@@ -350,16 +360,55 @@ int isp_cgroup_add(const struct isp_cgroup *cgroup, pid_t pid, struct isp_error 
 	return 0;
 }
 
-static int enter_supervisors(int root_fd, const char *hierarchy, struct isp_error *err)
+static int open_supervisors(int root_fd, int *ret_fd)
 {
 	cleanup_close int ours_fd = -EBADF;
-	cleanup_close int supervisors_fd = -EBADF;
 	int r = make_and_open(root_fd, OURS, &ours_fd);
 
+	return r < 0 ? r : make_and_open(ours_fd, SUPERVISORS, ret_fd);
+}
+
+int isp_cgroup_open_supervisors(int *ret_fd)
+{
+	cleanup_roots struct roots roots = {.count = 0};
+	struct isp_error ignored = {0}; /* the caller goes by the number */
+	int r = find_roots(&roots, &ignored);
+
+	for (size_t i = 0; i < roots.count && r == 0; i++)
+		if (is_unified(roots.controller[i]))
+			return open_supervisors(roots.fd[i], ret_fd);
+	return r < 0 ? r : -ENOENT;
+}
+
+/* Was the caller cloned into the v2 supervisors' cgroup? */
+static bool is_among_supervisors(void)
+{
+	static const char wanted[] = "0::/" OURS "/" SUPERVISORS;
+	cleanup_free char *text = NULL;
+
+	if (isp_fd_read_file(AT_FDCWD, "/proc/self/cgroup", MEMBERSHIP_TEXT_MAX, &text) < 0)
+		return false;
+	for (const char *line = text; *line;) {
+		size_t size = strcspn(line, "\n");
+
+		if (size == strlen(wanted) && memcmp(line, wanted, size) == 0)
+			return true;
+		line += size + (line[size] == '\n');
+	}
+	return false;
+}
+
+static int enter_supervisors(int root_fd, const char *hierarchy, struct isp_error *err)
+{
+	cleanup_close int supervisors_fd = -EBADF;
+	int r;
+
+	if (is_unified(hierarchy) && is_among_supervisors())
+		return 0;
+	r = open_supervisors(root_fd, &supervisors_fd);
 	if (r == 0)
-		r = make_and_open(ours_fd, SUPERVISORS, &supervisors_fd);
-	if (r == 0)
-		r = isp_fd_write_file(supervisors_fd, "cgroup.procs", "0"); /* 0: the writer */
+		r = isp_fd_write_file(supervisors_fd,
+				      is_unified(hierarchy) ? V2_MEMBERS : V1_MEMBERS, MYSELF);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_CGROUP,
 				   "move the supervisor to " OURS "/" SUPERVISORS

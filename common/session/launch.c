@@ -22,6 +22,7 @@
 #include "ispawn/base/fd.h"
 #include "ispawn/base/path.h"
 #include "ispawn/base/sys.h"
+#include "ispawn/container/cgroup.h"
 #include "ispawn/session/protocol.h"
 
 #include <fcntl.h>
@@ -40,6 +41,7 @@ _Static_assert(FIRST_UNUSED_SLOT <= ISP_FD_MOVED_FIRST, "no slot overwrites a so
 /* What is prepared before the clone; descriptors numbered from ISP_FD_MOVED_FIRST. */
 struct launch {
 	int null_fd, control_fd, spec_fd, application_fd, program_fd;
+	int cgroup_fd; /* to be cloned into; -EBADF: none */
 	struct isp_message failed;
 };
 
@@ -50,6 +52,7 @@ static void launch_close(struct launch *launch)
 	isp_fd_close(&launch->spec_fd);
 	isp_fd_close(&launch->application_fd);
 	isp_fd_close(&launch->program_fd);
+	isp_fd_close(&launch->cgroup_fd);
 }
 
 #define cleanup_launch __attribute__((cleanup(launch_close)))
@@ -106,6 +109,17 @@ static int prepare_control(struct launch *launch, int *ret_control_fd, struct is
 	isp_fd_close(&ends[0]);
 	isp_fd_close(&ends[1]);
 	return r;
+}
+
+/* Where the supervisor is born on v2.  A help and not a must: else it moves there itself, and says
+ * what is wrong when it cannot. */
+static void prepare_cgroup(struct launch *launch)
+{
+	cleanup_close int fd = -EBADF;
+	struct isp_error ignored = {0};
+
+	if (isp_cgroup_open_supervisors(&fd) == 0)
+		isp_ignore(isp_fd_move_up(&fd, &launch->cgroup_fd, &ignored));
 }
 
 /* --- between clone and exec --- */
@@ -169,9 +183,17 @@ static _Noreturn void become_supervisor(struct launch *launch)
 	give_up(launch, "execute \"" ISPAWN_SUPERVISOR "\"");
 }
 
+static pid_t clone_supervisor(const struct launch *launch)
+{
+	struct clone_args args = {.flags = CLONE_INTO_CGROUP, .cgroup = (__u64)launch->cgroup_fd};
+	pid_t pid = launch->cgroup_fd < 0 ? -1 : isp_sys_clone3(&args, sizeof(args));
+
+	return pid < 0 ? isp_sys_clone_signal(0) : pid;
+}
+
 static _Noreturn void middle_child(struct launch *launch)
 {
-	pid_t pid = isp_sys_clone_signal(0);
+	pid_t pid = clone_supervisor(launch);
 
 	if (pid == 0)
 		become_supervisor(launch);
@@ -215,7 +237,8 @@ int isp_launch(const struct isp_spec *spec, int *ret_control_fd, struct isp_erro
 					       .control_fd = -EBADF,
 					       .spec_fd = -EBADF,
 					       .application_fd = -EBADF,
-					       .program_fd = -EBADF};
+					       .program_fd = -EBADF,
+					       .cgroup_fd = -EBADF};
 	cleanup_close int control_fd = -EBADF;
 	int r = prepare_spec(spec, &launch, err);
 
@@ -225,8 +248,10 @@ int isp_launch(const struct isp_spec *spec, int *ret_control_fd, struct isp_erro
 		r = prepare_application(&launch, err);
 	if (r == 0)
 		r = prepare_control(&launch, &control_fd, err);
-	if (r == 0)
+	if (r == 0) {
+		prepare_cgroup(&launch);
 		r = spawn(&launch, err);
+	}
 	if (r < 0)
 		return r;
 	*ret_control_fd = steal_fd(&control_fd);

@@ -131,6 +131,9 @@ static _Noreturn void run_builder(struct isp_supervisor *s, struct isp_builder *
 	int r;
 
 	isp_fd_close(&socket_fds[0]);
+	/* Order: first of all, so that no instruction of the container's runs without its limits.
+	 */
+	r = isp_cgroup_enter(&s->cgroup, &err);
 	/* Nothing of the session's lifetime may hang on this process. */
 	isp_fd_close(&s->door_fd);
 	isp_fd_close(&s->application_fd);
@@ -145,9 +148,8 @@ static _Noreturn void run_builder(struct isp_supervisor *s, struct isp_builder *
 	isp_fd_close(&s->own_ns_fd);
 	isp_fd_close(&s->host_ns_fd);
 	b->supervisor_fd = socket_fds[1];
-	r = prctl(PR_SET_PDEATHSIG, SIGKILL) != 0
-		    ? isp_err_set(&err, errno, ISP_STAGE_NAMESPACES, "set the parent-death signal")
-		    : 0;
+	if (r == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+		r = isp_err_set(&err, errno, ISP_STAGE_NAMESPACES, "set the parent-death signal");
 	if (r == 0)
 		r = await_go(b, &err);
 	if (r == 0)
@@ -303,10 +305,7 @@ static int enter_container(struct isp_supervisor *s, struct isp_error *err)
 		r = open_namespace(s->init_pid, "net", &s->netns_fd, err);
 	if (r == 0)
 		r = isp_idmap_write(s->init_pid, &s->spec, &s->map, err);
-	if (r == 0)
-		r = allow_files(s, err);
-	/* Order: before GO, so that no instruction of the container's runs without its limits. */
-	return r < 0 ? r : isp_cgroup_add(&s->cgroup, s->init_pid, err);
+	return r < 0 ? r : allow_files(s, err);
 }
 
 int isp_session_start(struct isp_supervisor *s, struct isp_error *err)

@@ -15,9 +15,8 @@
  */
 #include "ispawn/base/fd.h"
 #include "ispawn/base/path.h"
-#include "ispawn/base/sys.h"
 #include "ispawn/policy/freeze.h"
-#include "ispawn/session/protocol.h"
+#include "ispawn/session/launch.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -36,7 +35,7 @@ struct session {
 	struct isp_spec spec;
 	int control_fd;
 	int input_fd; /* of the tenant that waits */
-	pid_t supervisor, shell;
+	pid_t shell;
 };
 
 static _Noreturn void fail(const char *step, const struct isp_error *err)
@@ -67,88 +66,26 @@ static void decide(struct session *s, const char *user)
 		fail("decide", &err);
 }
 
-static int freeze_spec(const struct isp_spec *spec)
-{
-	cleanup_free char *bytes = NULL;
-	struct isp_error err = {0};
-	size_t size = 0;
-	int fd = -EBADF;
-	int r = isp_spec_encode(spec, &bytes, &size, &err);
-
-	if (r == 0)
-		r = isp_fd_memfd("ispawn-spec", bytes, size, &fd);
-	if (r < 0)
-		fail("freeze the spec", &err);
-	return fd;
-}
-
-static _Noreturn void become_supervisor(int control_fd, int spec_fd, int self_fd)
-{
-	static char name[] = "ispawn-supervisor";
-	char *const argv[] = {name, NULL};
-	char *const environment[] = {NULL};
-	/* Above the slots first, so that no slot overwrites a source. */
-	int sources[] = {fcntl(control_fd, F_DUPFD_CLOEXEC, 16),
-			 fcntl(spec_fd, F_DUPFD_CLOEXEC, 16), fcntl(self_fd, F_DUPFD_CLOEXEC, 16)};
-
-	for (int i = 0; i < 3; i++)
-		if (dup2(sources[i], 3 + i) < 0)
-			_exit(STATUS_OURS);
-	(void)execve(ISPAWN_SUPERVISOR, argv, environment);
-	_exit(STATUS_OURS);
-}
-
 static void start(struct session *s)
 {
-	cleanup_close int spec_fd = freeze_spec(&s->spec);
-	cleanup_close int self_fd = isp_sys_pidfd_open(getpid(), 0);
+	cleanup_close int net_fd = -EBADF;
 	struct isp_error err = {0};
-	int ends[2];
+	int r;
 
-	if (self_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-		(void)isp_err_set(&err, errno, ISP_STAGE_START, "socketpair");
+	s->control_fd = -EBADF;
+	r = isp_launch(&s->spec, &s->control_fd, &err);
+	if (r == 0)
+		r = isp_launch_await(s->control_fd, &s->spec, &net_fd, &err);
+	if (r < 0)
 		fail("start", &err);
-	}
-	s->supervisor = fork();
-	if (s->supervisor == 0)
-		become_supervisor(ends[1], spec_fd, self_fd);
-	(void)close(ends[1]);
-	s->control_fd = ends[0];
-}
-
-static void await(const struct session *s, enum isp_message_type type)
-{
-	struct isp_message message = {0};
-	struct isp_error err = {0};
-	int fds[ISP_FDS_MAX];
-	size_t count = 0;
-	int r = isp_message_receive(s->control_fd, 1u << type | 1u << ISP_MESSAGE_FAILED, &message,
-				    fds, &count, 0);
-
-	if (r == 1)
-		isp_message_close_fds(fds, count);
-	if (r == 1 && message.type == type)
-		return;
-	if (r == 1)
-		(void)isp_err_adopt(&err, &message.error);
-	else
-		(void)isp_err_set(&err, r < 0 ? -r : EPIPE, ISP_STAGE_START, "no answer");
-	fail(type == ISP_MESSAGE_READY ? "await READY" : "await CLOSED", &err);
 }
 
 static void end(struct session *s)
 {
-	struct isp_message message = {.type = ISP_MESSAGE_CLOSE};
 	struct isp_error err = {0};
-	int r = isp_message_send(s->control_fd, &message, NULL, 0, 0);
 
-	if (r < 0) {
-		(void)isp_err_set(&err, -r, ISP_STAGE_PROTOCOL, "send CLOSE");
+	if (isp_launch_end(&s->control_fd, &err) < 0)
 		fail("end", &err);
-	}
-	await(s, ISP_MESSAGE_CLOSED);
-	isp_fd_close(&s->control_fd);
-	(void)waitpid(s->supervisor, NULL, 0);
 }
 
 static void forget(struct session *s)
@@ -186,7 +123,6 @@ static int start_many(const char *user, long count)
 		decide(&s, user);
 		decided = now_us();
 		start(&s);
-		await(&s, ISP_MESSAGE_READY);
 		ready = now_us();
 		/* Let init reach its poll: what is asked for is the end of an idle session. */
 		(void)usleep(2000);
@@ -206,7 +142,6 @@ static int run_one(const char *user, char *command)
 
 	decide(&s, user);
 	start(&s);
-	await(&s, ISP_MESSAGE_READY);
 	run_shell(&s, command);
 	(void)waitpid(s.shell, &status, 0);
 	end(&s);
@@ -221,7 +156,6 @@ static void hold_one(struct session *s, const char *user)
 
 	decide(s, user);
 	start(s);
-	await(s, ISP_MESSAGE_READY);
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		_exit(STATUS_OURS);
 	s->input_fd = ends[1];

@@ -182,7 +182,8 @@ def starts_of(events):
     """Of each supervisor that was executed: its and its builder's events."""
     builders, starts = {}, {}
     for when, pid, name, fields in events:
-        if name == "sched_process_exec" and "/ispawn-supervisor " in fields:
+        # By descriptor (common/session/launch.c), so this is the name that the kernel gives it.
+        if name == "sched_process_exec" and "filename=/dev/fd/6 " in fields:
             starts[pid] = [(when, "supervisor", "exec")]
         elif name == "sched_process_fork" and pid in starts:
             builders.setdefault(int(re.search(r"child_pid=(\d+)", fields)[1]), pid)

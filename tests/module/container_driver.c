@@ -129,7 +129,7 @@ static int work(char **words)
 	return 2;
 }
 
-/* The container stand-in: born in its leaf on v2, moved there on v1 before it does anything. */
+/* The container stand-in: born in its leaf on v2, entering it on v1 before it does anything. */
 static pid_t start_work(const struct isp_cgroup *cgroup, char **words, struct isp_error *err)
 {
 	struct clone_args args = {.exit_signal = SIGCHLD};
@@ -146,9 +146,11 @@ static pid_t start_work(const struct isp_cgroup *cgroup, char **words, struct is
 	pid = isp_sys_clone3(&args, sizeof(args));
 	if (pid == 0) {
 		isp_fd_close(&gate[1]);
+		if (isp_cgroup_enter(cgroup, err) != 0)
+			_exit(report(err) + 4);
 		_exit(read(gate[0], &go, 1) == 1 ? work(words) : 4);
 	}
-	if (pid > 0 && (isp_cgroup_add(cgroup, pid, err) != 0 || write(gate[1], &go, 1) != 1))
+	if (pid > 0 && write(gate[1], &go, 1) != 1)
 		pid = -EIO;
 	isp_fd_close(&gate[0]);
 	isp_fd_close(&gate[1]);

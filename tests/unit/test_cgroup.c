@@ -384,8 +384,9 @@ static void only_v2_is_cloned_into(void **state)
 {
 	struct fixture *f = *state;
 
+	f->cgroup.controller[0] = "unified";
 	assert_int_equal(isp_cgroup_clone_fd(&f->cgroup), f->cgroup.session_fd[0]);
-	f->cgroup.is_v2 = false;
+	f->cgroup.controller[0] = "memory";
 	assert_int_equal(isp_cgroup_clone_fd(&f->cgroup), -EBADF);
 	isp_cgroup_close(&f->cgroup);
 	for (size_t i = 0; i < ISP_CGROUP_HIERARCHIES_MAX; i++)

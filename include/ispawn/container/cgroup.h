@@ -59,12 +59,27 @@ ISP_MUST_CHECK int isp_cgroup_create(const char *user, const char *session,
  * elsewhere). */
 ISP_MUST_CHECK int isp_cgroup_open(const char *user, const char *session, struct isp_cgroup *ret);
 
-/** isp_cgroup_clone_fd() - borrowed fd for CLONE_INTO_CGROUP on v2; -EBADF on v1. */
+/*
+ * Moving is done without the kernel's lock on all forks, which is had only after a grace period of
+ * milliseconds.  Kernel: CLONE_INTO_CGROUP (Linux 5.7, v2) and a thread that writes itself into a
+ * v1 `tasks` file (cgroup_procs_write_start(), Linux 5.5) do not take it; cgroup.procs does.
+ */
+
+/** isp_cgroup_clone_fd() - borrowed fd of the v2 leaf for CLONE_INTO_CGROUP; -EBADF without one. */
 int isp_cgroup_clone_fd(const struct isp_cgroup *cgroup);
 
-/** isp_cgroup_add() - move @pid into the leaf of each v1 hierarchy; nothing to do on v2. */
-ISP_MUST_CHECK int isp_cgroup_add(const struct isp_cgroup *cgroup, pid_t pid,
-				  struct isp_error *err);
+/**
+ * isp_cgroup_enter() - move the calling process, which has one thread, into the v1 leaves
+ * What was cloned into the v2 leaf is there already.
+ */
+ISP_MUST_CHECK int isp_cgroup_enter(const struct isp_cgroup *cgroup, struct isp_error *err);
+
+/**
+ * isp_cgroup_open_supervisors() - ROOT/ispawn/.supervisors of the v2 hierarchy, to clone into
+ * Return: 0; -ENOENT there is no v2 hierarchy; -errno.  A supervisor that was not cloned into it
+ * moves itself: isp_cgroup_leave_login().
+ */
+ISP_MUST_CHECK int isp_cgroup_open_supervisors(int *ret_fd);
 
 /** isp_cgroup_leave_login() - move the calling supervisor to ROOT/ispawn/.supervisors. */
 ISP_MUST_CHECK int isp_cgroup_leave_login(struct isp_error *err);
