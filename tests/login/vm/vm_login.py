@@ -70,16 +70,18 @@ def test_who_is_in_which_cgroup(vm):
 
 
 def test_the_container_is_born_in_its_cgroup(vm):
-    # CLONE_INTO_CGROUP: the kernel moves nobody there, not even for a moment (the supervisor is
-    # moved, so the tracer sees what it should).
+    # CLONE_INTO_CGROUP: the kernel moves nobody, neither the container nor its supervisor, which
+    # would wait for a grace period.  A process of the test's own is moved, so the tracer sees it.
     vm.root("cd /sys/kernel/tracing; echo > trace; echo 1 > events/cgroup/cgroup_attach_task/enable")
     try:
         vm.sh("guest", "true")
+        vm.root("mkdir -p /sys/fs/cgroup/ispawn-moved; (echo 0 > /sys/fs/cgroup/ispawn-moved/cgroup.procs)")
         moves = vm.root("grep dst_path=/ispawn /sys/kernel/tracing/trace")
     finally:
-        vm.root("cd /sys/kernel/tracing; echo 0 > events/cgroup/cgroup_attach_task/enable; echo > trace")
-    assert "dst_path=/ispawn/.supervisors" in moves
-    assert "dst_path=/ispawn/guest" not in moves
+        vm.root("cd /sys/kernel/tracing; echo 0 > events/cgroup/cgroup_attach_task/enable; echo > trace;"
+                " rmdir /sys/fs/cgroup/ispawn-moved")
+    assert "dst_path=/ispawn-moved" in moves
+    assert "dst_path=/ispawn/" not in moves
 
 
 def test_logout_leaves_nothing_of_logind_s(vm):
