@@ -21,7 +21,12 @@
 /* Names under which a first login makes what it renames when the container stands (store.h). */
 static bool is_half_made(const char *name)
 {
-	return strcmp(name, "home.new") == 0 || strcmp(name, "copy.new") == 0;
+	static const char *const names[] = {"home.new", "copy.new", "owner.new", "machine-id.new"};
+
+	for (size_t i = 0; i < ISP_ARRAY_SIZE(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
 }
 
 static bool is_copy(const char *name)

@@ -26,6 +26,10 @@ SURVIVED = (
     # The module and whoever becomes the supervisor.
     (r"A rt_sigprocmask .*", "the mask that the kernel handed out is given back"),
     (r"A wait4 .*", "the middle child's status says nothing; the socket does"),
+    (r"A (openat|mkdirat|(fstatfs|newfstatat|fcntl 0x406) after openat) "
+     r"(/sys/fs/cgroup|memory|pids|cpu|cpuacct|blkio|unified|ispawn|\.supervisors)|M clone3 .*",
+     "a supervisor that is not born in its cgroup enters it"),
+    (r"S (openat|(read|newfstatat) after openat) /proc/self/cgroup", "the same: taken not to be in it yet"),
     (r"S rt_sigaction .*", "asks what is ignored; a supervisor's own SIGCHLD is not ignored by the doors there are"),
     (r"S (umask|setsid) .*", "cannot fail; or the door has done it"),
     # Libraries: the loader, libc's start, libcap-ng's.

@@ -36,8 +36,8 @@ STEPS = {
     "GO": (r"S sendmsg after openat home\.new", "stage=namespaces: send GO to the builder"),
     "commit": (r"S renameat home\.new", "stage=rootfs: keep the new home directory"),
     "rest": (r"S capget after renameat home\.new", "stage=drop"),
-    "builder: wait for GO": (r"B recvmsg after start", "stage=namespaces: wait for GO"),
-    "builder: cgroup namespace": (r"B unshare after start", "stage=namespaces: cgroup namespace: "),
+    "builder: wait for GO": (r"B recvmsg after (start|openat tasks)", "stage=namespaces: wait for GO"),
+    "builder: cgroup namespace": (r"B unshare after (start|openat tasks)", "stage=namespaces: cgroup namespace: "),
     "builder: private mounts": (r"B mount /", "stage=mounts: private mounts: "),
     "builder: container root": (r"B setresuid after mount /", "stage=drop: container root: "),
     "builder: file systems": (r"B fsopen devpts", "stage=mounts: file systems: "),
@@ -58,7 +58,7 @@ STEPS = {
     "init: set-up": (r"B signalfd4 .*", "stage=init: set up the container's init"),
     "init: UP": (r"B sendmsg .*", "stage=init: the container's first process ended without a word"),
 }
-V1_STEPS = {"container's cgroup": (r"S write after openat cgroup\.procs", "stage=cgroup: move the container into its")}
+V1_STEPS = {"container's cgroup": (r"B write after openat tasks", "stage=cgroup: move the container into its")}
 
 
 def steps():
