@@ -8,12 +8,12 @@ MARK = "this is the template"
 
 
 @pytest.fixture(name="door", scope="module")
-def make_door(vm):
-    vm.root("set -e; sed -i.kept /pam_ispawn/d /etc/pam.d/sshd; usermod -s /usr/bin/ispawn-shell student;"
-            " usermod -s /usr/bin/ispawn-shell free; systemctl start ispawn.socket")
+def make_door(the_vm):
+    the_vm.root("set -e; sed -i.kept /pam_ispawn/d /etc/pam.d/sshd; usermod -s /usr/bin/ispawn-shell student;"
+                " usermod -s /usr/bin/ispawn-shell free; systemctl start ispawn.socket")
     yield
-    vm.root("systemctl stop ispawn.socket; mv /etc/pam.d/sshd.kept /etc/pam.d/sshd;"
-            " usermod -s /bin/bash student; usermod -s /bin/bash free")
+    the_vm.root("systemctl stop ispawn.socket; mv /etc/pam.d/sshd.kept /etc/pam.d/sshd;"
+                " usermod -s /bin/bash student; usermod -s /bin/bash free")
 
 
 def units(vm):
