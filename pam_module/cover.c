@@ -57,18 +57,10 @@ static int is_covered(const char *shell, struct isp_error *err)
 /* The file shows nothing outside covered namespaces: mode 0, in a directory without listing. */
 static int make_placeholder(struct isp_error *err)
 {
-	cleanup_close int run_fd = -EBADF;
-	cleanup_close int ispawn_fd = -EBADF;
 	cleanup_close int cover_fd = -EBADF;
 	cleanup_close int file_fd = -EBADF;
-	int r = isp_path_open_trusted("/run", O_RDONLY | O_DIRECTORY, ISP_STAGE_COVER, &run_fd,
-				      err);
+	int r = isp_path_make_run_dir("cover", 0711, &cover_fd);
 
-	if (r < 0)
-		return r;
-	r = isp_path_make_dir(run_fd, "ispawn", ISPAWN_RUN_MODE, &ispawn_fd);
-	if (r == 0)
-		r = isp_path_make_dir(ispawn_fd, "cover", 0711, &cover_fd);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_COVER, "make \"" ISPAWN_COVER_DIR "\"");
 	/* O_NOFOLLOW and no O_TRUNC: in a covered namespace the name leads to a shell. */

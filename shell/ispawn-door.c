@@ -89,17 +89,9 @@ static int take_connection(struct door *door, struct isp_error *err)
 /* Takes a place among the starts of this user.  The lock goes with the process, however it ends. */
 static int take_place(struct door *door, struct isp_error *err)
 {
-	cleanup_close int run_fd = -EBADF;
-	cleanup_close int own_fd = -EBADF;
 	cleanup_close int starts_fd = -EBADF;
-	int r = isp_path_open_trusted("/run", O_RDONLY | O_DIRECTORY, ISP_STAGE_START, &run_fd,
-				      err);
+	int r = isp_path_make_run_dir("starts", 0700, &starts_fd);
 
-	if (r < 0)
-		return r;
-	r = isp_path_make_dir(run_fd, "ispawn", ISPAWN_RUN_MODE, &own_fd);
-	if (r == 0)
-		r = isp_path_make_dir(own_fd, "starts", 0700, &starts_fd);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_START, "make \"" ISPAWN_STARTS_DIR "\"");
 	for (int i = 0; i < STARTS_MAX; i++) {

@@ -186,6 +186,22 @@ static bool is_mount(int fd)
 	       (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
+int isp_path_make_run_dir(const char *name, unsigned int mode, int *ret_fd)
+{
+	cleanup_close int run_fd = open("/run", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_close int own_fd = -EBADF;
+	struct stat st;
+	int r;
+
+	_Static_assert(sizeof(ISPAWN_RUN_DIR) == sizeof("/run/ispawn"), "made in /run");
+	if (run_fd < 0 || fstat(run_fd, &st) != 0)
+		return -errno;
+	if (!is_roots_alone(&st))
+		return -EPERM;
+	r = isp_path_make_dir(run_fd, "ispawn", ISPAWN_RUN_MODE, &own_fd);
+	return r < 0 ? r : isp_path_make_dir(own_fd, name, mode, ret_fd);
+}
+
 static int remove_entries(int dir_fd, dev_t device, unsigned int depth);
 
 /* Removes one entry of @dir_fd, a directory with all below it. */

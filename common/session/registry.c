@@ -23,16 +23,9 @@
 
 int isp_registry_open_sessions(int *ret_fd)
 {
-	cleanup_close int run_fd = open("/run", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_close int own_fd = -EBADF;
-	int r;
-
-	_Static_assert(sizeof(ISPAWN_SESSIONS_DIR) == sizeof("/run/ispawn/sessions"),
-		       "the registry is made in /run");
-	if (run_fd < 0)
-		return -errno;
-	r = isp_path_make_dir(run_fd, "ispawn", ISPAWN_RUN_MODE, &own_fd);
-	return r < 0 ? r : isp_path_make_dir(own_fd, "sessions", 0711, ret_fd);
+	_Static_assert(sizeof(ISPAWN_SESSIONS_DIR) == sizeof(ISPAWN_RUN_DIR "/sessions"),
+		       "the registry is made beside the rest");
+	return isp_path_make_run_dir("sessions", 0711, ret_fd);
 }
 
 bool isp_registry_is_of(const char *id, const char *user)

@@ -64,6 +64,12 @@ ISP_MUST_CHECK int isp_path_open_trusted(const char *path, int flags, enum isp_s
 ISP_MUST_CHECK int isp_path_make_dir(int dir_fd, const char *name, unsigned int mode, int *ret_fd);
 
 /**
+ * isp_path_make_run_dir() - ISPAWN_RUN_DIR/@name, with the directory above it
+ * Return: as isp_path_make_dir(); -EPERM also when /run itself can be changed by others than root.
+ */
+ISP_MUST_CHECK int isp_path_make_run_dir(const char *name, unsigned int mode, int *ret_fd);
+
+/**
  * isp_path_remove_tree() - rm -rf of @name under @dir_fd, never leaving the file system, never
  * following a symlink; missing is fine.
  * Runs as: host root, on trees that no session can reach any more.
