@@ -12,6 +12,7 @@ import pathlib
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -200,9 +201,15 @@ class Host:
             path.unlink()
 
     def log(self, since=0):
+        """What has been logged; the log's socket is a queue, so a mark of ours comes after all that was sent."""
+        mark = f"mark-{time.monotonic_ns()}"
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(f"<191>{mark}".encode(), "/dev/log")
+            wait_until(lambda: mark.encode() in LOG.read_bytes()[-4096:], what="the system log")
         with LOG.open("rb") as file:
             file.seek(since)
-            return file.read().decode(errors="replace")
+            text = file.read().decode(errors="replace")
+        return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("<191>mark-"))
 
     @staticmethod
     def log_mark():
