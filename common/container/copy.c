@@ -25,72 +25,105 @@
 #define COPY_NEW "copy.new"
 #define SOURCE_FD 3
 #define TARGET_FD 4
+#define KILL_MS 1000
 
-/* Runs in the child, which has the supervisor's memory: straight to exec. */
-static _Noreturn void exec_cp(int source_fd, int target_fd, pid_t supervisor)
+/* What a child does, with the supervisor's memory: straight to its end.  In a child, since neither
+ * heeds a deadline: both wait for the disk, and with it for what all others write to it. */
+typedef void child_function(const struct isp_place *place, int target_fd);
+
+static _Noreturn void exec_cp(const struct isp_place *place, int target_fd)
 {
 	char program[] = "cp", archive[] = "-a", reflink[] = "--reflink=auto", one_fs[] = "-x";
 	char from[] = "/proc/self/fd/3/.", to[] = "/proc/self/fd/4/";
 	char *const argv[] = {program, archive, reflink, one_fs, from, to, NULL};
 	char *const envp[] = {NULL};
-	int source = fcntl(source_fd, F_DUPFD, 10);
+	int source = fcntl(place->store->template_fd, F_DUPFD, 10);
 	int target = fcntl(target_fd, F_DUPFD, 10);
 
-	/* Threat: a copy that goes on without its supervisor, in a directory that the next login
-	 * removes.  Order: it may have died before the signal was asked for. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == supervisor && source >= 0 &&
-	    target >= 0 && dup2(source, SOURCE_FD) >= 0 && dup2(target, TARGET_FD) >= 0 &&
-	    isp_sys_close_range(TARGET_FD + 1, ~0u, 0) == 0)
+	if (source >= 0 && target >= 0 && dup2(source, SOURCE_FD) >= 0 &&
+	    dup2(target, TARGET_FD) >= 0 && isp_sys_close_range(TARGET_FD + 1, ~0u, 0) == 0)
 		(void)execve("/bin/cp", argv, envp); /* Ignored: reported below as 127 */
 	isp_sys_exit_group(127);
 }
 
-static int wait_copy(const struct isp_place *place, pid_t pid, int pid_fd, struct isp_error *err)
+/* Kernel: a name can reach the disk long before what it names: after a power cut the copy would be
+ * kept with empty files. */
+static _Noreturn void write_out(const struct isp_place *place, int target_fd)
+{
+	(void)place;
+	isp_sys_exit_group(syncfs(target_fd) == 0 ? 0 : 1);
+}
+
+/* Return: 1 it has ended; 0 its time is up, or nobody waits for it any more, told in the record;
+ * -errno. */
+static int await_child(const struct isp_place *place, int pid_fd, const char *what,
+		       struct isp_error *err)
 {
 	struct pollfd watched[] = {
 		{.fd = pid_fd, .events = POLLIN},
 		{.fd = place->cancel_fd, .events = POLLRDHUP},
 	};
-	int failure, status = 0;
 	int n;
 
 	do
 		n = poll(watched, 2, isp_clock_left(place->deadline_ms));
 	while (n < 0 && errno == EINTR);
-	failure = n < 0 ? errno : 0;
-	if (!(watched[0].revents & POLLIN))
-		(void)isp_sys_pidfd_send_signal(pid_fd, SIGKILL); /* Ignored: it may have ended */
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "wait for cp");
-	if (failure != 0)
-		return isp_err_set(err, failure, ISP_STAGE_ROOTFS, "watch cp");
+	if (n < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "watch %s", what);
+	if (watched[0].revents & POLLIN)
+		return 1;
 	if (n == 0)
-		return isp_err_set(err, ETIMEDOUT, ISP_STAGE_DEADLINE,
-				   "the template could not be copied within start_timeout");
-	if (!(watched[0].revents & POLLIN))
-		return isp_err_set(err, ECANCELED, ISP_STAGE_START, "the login is gone");
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return isp_err_set(err, EIO, ISP_STAGE_ROOTFS,
-				   "copy the template: cp ended with status %d (is the disk full?)",
-				   WIFEXITED(status) ? WEXITSTATUS(status)
-						     : 128 + WTERMSIG(status));
+		isp_ignore(isp_err_set(err, ETIMEDOUT, ISP_STAGE_DEADLINE,
+				       "the template could not be copied within start_timeout "
+				       "(%s)",
+				       what));
+	else
+		isp_ignore(isp_err_set(err, ECANCELED, ISP_STAGE_START, "the login is gone"));
 	return 0;
 }
 
-static int copy_template(const struct isp_place *place, int target_fd, struct isp_error *err)
+/* A process in the middle of a disk's wait ends only with it: PID 1 reaps it then. */
+static void kill_child(int pid_fd, pid_t pid)
+{
+	struct pollfd end = {.fd = pid_fd, .events = POLLIN};
+
+	(void)isp_sys_pidfd_send_signal(pid_fd, SIGKILL); /* Ignored: it may have ended */
+	(void)poll(&end, 1, KILL_MS);
+	(void)waitpid(pid, NULL, WNOHANG);
+}
+
+static int run_child(const struct isp_place *place, child_function *child, int target_fd,
+		     const char *what, struct isp_error *err)
 {
 	cleanup_close int pid_fd = -EBADF;
 	struct clone_args args = {
 		.flags = CLONE_PIDFD, .pidfd = (__u64)(uintptr_t)&pid_fd, .exit_signal = SIGCHLD};
 	pid_t supervisor = getpid();
 	pid_t pid = isp_sys_clone3(&args, sizeof(args));
+	int status = 0;
 
 	if (pid < 0)
-		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "start cp");
-	if (pid == 0)
-		exec_cp(place->store->template_fd, target_fd, supervisor);
-	return wait_copy(place, pid, pid_fd, err);
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "start %s", what);
+	if (pid == 0) {
+		/* Threat: a copy that goes on without its supervisor, in a directory that the next
+		 * login removes.  Order: it may have died before the signal was asked for. */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == supervisor)
+			child(place, target_fd);
+		isp_sys_exit_group(127);
+	}
+	if (await_child(place, pid_fd, what, err) <= 0) {
+		kill_child(pid_fd, pid);
+		return -err->code;
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "wait for %s", what);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return isp_err_set(
+			err, EIO, ISP_STAGE_ROOTFS,
+			"copy the template: %s ended with status %d (is the disk full?)", what,
+			WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+	return 0;
 }
 
 static int make_copy(const struct isp_place *place, struct isp_error *err)
@@ -104,11 +137,9 @@ static int make_copy(const struct isp_place *place, struct isp_error *err)
 	if (r < 0)
 		r = isp_err_set(err, -r, ISP_STAGE_ROOTFS, "make \"" COPY_NEW "\" in the store");
 	if (r == 0)
-		r = copy_template(place, target_fd, err);
-	/* Kernel: a name can reach the disk long before what it names: after a power cut the copy
-	 * would be kept with empty files. */
-	if (r == 0 && syncfs(target_fd) != 0)
-		r = isp_err_set(err, errno, ISP_STAGE_ROOTFS, "write the copy of the template out");
+		r = run_child(place, exec_cp, target_fd, "cp", err);
+	if (r == 0)
+		r = run_child(place, write_out, target_fd, "sync", err);
 	if (r == 0 && renameat(store_fd, COPY_NEW, store_fd, COPY) != 0)
 		r = isp_err_set(err, errno, ISP_STAGE_ROOTFS, "keep the copy of the template");
 	if (r < 0)

@@ -55,7 +55,7 @@ def make_shared_host():
     run("mount", "--make-rprivate", "/")
 
 
-@pytest.mark.parametrize("policy", [[], ["home = bind"], ["rootfs = copy"], ["rootfs = ephemeral", "home = tmpfs"]],
+@pytest.mark.parametrize("policy", [[], ["home = bind"], ["rootfs = copy", "start_timeout = 5m"], ["rootfs = ephemeral", "home = tmpfs"]],
                          ids=["defaults", "home-bind", "copy", "ephemeral"])
 def test_propagation_of_a_shared_host_ends_too(host, shared_host, policy):
     """Pitfall 28: nothing is a peer or a slave of the host's mounts, binds and homes included."""

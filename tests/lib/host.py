@@ -82,7 +82,7 @@ class Host:
         argv += [*options, f"{user}@localhost"]
         return argv if command is None else argv + [command]
 
-    def ssh(self, user, command=None, *, tty=False, options=(), input=b"", timeout=60, env=None):
+    def ssh(self, user, command=None, *, tty=False, options=(), input=b"", timeout=180, env=None):
         """Log in by ssh with a key; stdout and stderr are bytes, the status is ssh's."""
         if isinstance(input, str):
             input = input.encode()

@@ -9,11 +9,14 @@ import pytest
 
 from host import STORE, run
 
+# A full copy waits for the disk, which other tests may be writing to.
+PATIENT = "start_timeout = 5m"
+
 
 @pytest.mark.parametrize("mode", ["overlay", "copy"])
 def test_what_is_written_stays(host, clean_store, mode):
     clean_store("guest")
-    host.guest(f"rootfs = {mode}", "privilege = sudo")
+    host.guest(f"rootfs = {mode}", "privilege = sudo", PATIENT)
     host.sh("guest", "sudo -n sh -c 'echo kept > /etc/kept; rm /etc/ispawn-template; mkdir /opt/new'")
     assert host.sh("guest", "cat /etc/kept; test ! -e /etc/ispawn-template; ls -d /opt/new") == "kept\n/opt/new"
     clean_store("guest")
@@ -42,7 +45,7 @@ def test_readonly_refuses_writes_even_of_root(host):
 
 @pytest.mark.parametrize("mode", ["overlay", "copy", "ephemeral", "readonly"])
 def test_every_kind_of_copy_gives_a_working_login(host, mode):
-    host.guest(f"rootfs = {mode}")
+    host.guest(f"rootfs = {mode}", PATIENT)
     assert host.sh("guest", "id -un; hostname >/dev/null && touch ~/f /tmp/f && echo works") == "guest\nworks"
     child = host.terminal("guest")
     assert host.ask(child, "tty").startswith("/dev/pts/")
@@ -52,7 +55,7 @@ def test_every_kind_of_copy_gives_a_working_login(host, mode):
 @pytest.mark.parametrize("mode", ["overlay", "copy", "ephemeral"])
 def test_template_is_never_written_to(host, mode, clean_store):
     clean_store("guest")
-    host.guest(f"rootfs = {mode}", "privilege = sudo")
+    host.guest(f"rootfs = {mode}", "privilege = sudo", PATIENT)
     template = STORE / "templates/default/rootfs"
     before = os.stat(template / "etc/passwd")
     host.sh("guest", "sudo -n useradd fresh; sudo -n chown 5:5 /etc/fstab; sudo -n touch /etc/passwd")
@@ -117,7 +120,7 @@ def test_overlay_outlives_the_login_that_made_it(host):
 @pytest.mark.parametrize("mode", ["overlay", "copy"])
 def test_ten_first_logins_at_once(host, clean_store, mode):
     clean_store("guest")
-    host.guest(f"rootfs = {mode}", "sessions = 20", "start_timeout = 60s")
+    host.guest(f"rootfs = {mode}", "sessions = 20", PATIENT)
     logins = [host.popen("guest", f"echo {n} > ~/n{n}; stat -c %d /; ls -a ~ | grep -c bashrc; sleep 1")
               for n in range(10)]
     answers = []

@@ -22,6 +22,7 @@ def make_term(host):
 
 def test_vim_edits_and_leaves_the_terminal_as_it_was(host, term):
     before = host.ask(term, "stty -g")
+    host.sh("guest", "rm -f note")
     term.sendline("vim.tiny -u NONE note")
     term.expect("note")
     term.send("iwritten in vim\x1b:wq\r")
