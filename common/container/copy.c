@@ -7,17 +7,14 @@
  * that only root has written and writes one that nobody else can reach yet; its working name is
  * changed for the final one only when it has succeeded.
  */
-#include "ispawn/base/clock.h"
 #include "ispawn/base/fd.h"
 #include "ispawn/base/path.h"
 #include "ispawn/base/sys.h"
+#include "ispawn/container/child.h"
 #include "ispawn/container/rootfs.h"
 
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -25,7 +22,6 @@
 #define COPY_NEW "copy.new"
 #define SOURCE_FD 3
 #define TARGET_FD 4
-#define KILL_MS 1000
 
 /* What a child does, with the supervisor's memory: straight to its end.  In a child, since neither
  * heeds a deadline: both wait for the disk, and with it for what all others write to it. */
@@ -54,70 +50,26 @@ static _Noreturn void write_out(const struct isp_place *place, int target_fd)
 	isp_sys_exit_group(syncfs(target_fd) == 0 ? 0 : 1);
 }
 
-/* Return: 1 it has ended; 0 its time is up, or nobody waits for it any more, told in the record;
- * -errno. */
-static int await_child(const struct isp_place *place, int pid_fd, const char *what,
-		       struct isp_error *err)
-{
-	struct pollfd watched[] = {
-		{.fd = pid_fd, .events = POLLIN},
-		{.fd = place->cancel_fd, .events = POLLRDHUP},
-	};
-	int n;
-
-	do
-		n = poll(watched, 2, isp_clock_left(place->deadline_ms));
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "watch %s", what);
-	if (watched[0].revents & POLLIN)
-		return 1;
-	if (n == 0)
-		isp_ignore(isp_err_set(err, ETIMEDOUT, ISP_STAGE_DEADLINE,
-				       "the template could not be copied within start_timeout "
-				       "(%s)",
-				       what));
-	else
-		isp_ignore(isp_err_set(err, ECANCELED, ISP_STAGE_START, "the login is gone"));
-	return 0;
-}
-
-/* A process in the middle of a disk's wait ends only with it: PID 1 reaps it then. */
-static void kill_child(int pid_fd, pid_t pid)
-{
-	struct pollfd end = {.fd = pid_fd, .events = POLLIN};
-
-	(void)isp_sys_pidfd_send_signal(pid_fd, SIGKILL); /* Ignored: it may have ended */
-	(void)poll(&end, 1, KILL_MS);
-	(void)waitpid(pid, NULL, WNOHANG);
-}
-
-static int run_child(const struct isp_place *place, child_function *child, int target_fd,
+static int run_child(const struct isp_place *place, child_function *run, int target_fd,
 		     const char *what, struct isp_error *err)
 {
-	cleanup_close int pid_fd = -EBADF;
-	struct clone_args args = {
-		.flags = CLONE_PIDFD, .pidfd = (__u64)(uintptr_t)&pid_fd, .exit_signal = SIGCHLD};
-	pid_t supervisor = getpid();
-	pid_t pid = isp_sys_clone3(&args, sizeof(args));
+	struct isp_child child = {.what = what,
+				  .stage = ISP_STAGE_ROOTFS,
+				  .cancel_fd = place->cancel_fd,
+				  .deadline_ms = place->deadline_ms};
 	int status = 0;
+	int r = isp_child_start(&child, err);
 
-	if (pid < 0)
-		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "start %s", what);
-	if (pid == 0) {
-		/* Threat: a copy that goes on without its supervisor, in a directory that the next
-		 * login removes.  Order: it may have died before the signal was asked for. */
-		if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == supervisor)
-			child(place, target_fd);
+	if (r > 0) {
+		run(place, target_fd);
 		isp_sys_exit_group(127);
 	}
-	if (await_child(place, pid_fd, what, err) <= 0) {
-		kill_child(pid_fd, pid);
-		return -err->code;
-	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "wait for %s", what);
+	if (r == 0)
+		r = isp_child_wait(&child, &status, err);
+	if (r == -ETIMEDOUT)
+		return isp_err_prefix(err, "the template could not be copied in time");
+	if (r < 0)
+		return r;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return isp_err_set(
 			err, EIO, ISP_STAGE_ROOTFS,
