@@ -61,11 +61,12 @@ SHELL_  := $(wildcard shell/ispawn-shell*.c)
 INIT    := $(wildcard shell/ispawn-init*.c)
 SUPER   := $(wildcard shell/ispawn-supervisor*.c)
 DOOR    := $(wildcard shell/ispawn-door*.c)
+SECCOMP := $(wildcard shell/ispawn-seccomp*.c)
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 PROGRAMS := $(BUILD)/pam_ispawn.so $(BUILD)/ispawn-supervisor $(BUILD)/ispawn-init \
-	$(BUILD)/ispawn-shell $(BUILD)/ispawn-door $(BUILD)/ispawnctl
+	$(BUILD)/ispawn-shell $(BUILD)/ispawn-door $(BUILD)/ispawn-seccomp $(BUILD)/ispawnctl
 
 .PHONY: all install uninstall check demo demo-shell bench lint format clean unit-tests fuzzers
 .DELETE_ON_ERROR:
@@ -86,8 +87,8 @@ $(BUILD)/$(1)/libispawn.a: $$(call objects,$(1),$$(COMMON))
 endef
 $(foreach kind,pic pie static,$(eval $(call compile,$(kind))))
 
-# The default filter: compiled once, here, by libseccomp; the programs carry the finished BPF.
-$(BUILD)/seccomp_generate: common/container/seccomp_generate.c Makefile
+# The built-in filters: compiled once, here, by libseccomp; the programs carry the finished BPF.
+$(BUILD)/seccomp_generate: common/container/seccomp_generate.c include/ispawn/container/seccomp_numbers.h Makefile
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Iinclude -std=c17 -O1 $(WARNINGS) $(WERROR) -o $@ $< -lseccomp
 $(BUILD)/generated/seccomp_default.h: $(BUILD)/seccomp_generate
@@ -101,6 +102,8 @@ $(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
 $(BUILD)/ispawn-door: $(call objects,pie,$(DOOR)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
+$(BUILD)/ispawn-seccomp: $(call objects,pie,$(SECCOMP)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
+	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lseccomp -ljansson -lcap-ng
 $(BUILD)/ispawnctl: $(call objects,pie,$(CTL)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 # Static: nothing of the container's (init) or of the user's environment (shell: LD_PRELOAD) can
@@ -113,21 +116,26 @@ $(BUILD)/ispawn-shell: $(call objects,static,$(SHELL_)) $(BUILD)/static/libispaw
 # --- unit tests and fuzzers ---------------------------------------------------------------------
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 unit-tests: $(UNIT)
+# The reader of profiles belongs to one program, and is tested alone.
+PROFILE := $(filter-out shell/ispawn-seccomp.c,$(SECCOMP))
+$(BUILD)/unit/test_profile: $(call objects,pie,$(PROFILE))
 $(BUILD)/unit/%: $(BUILD)/pie/tests/unit/%.o $(BUILD)/pie/libispawn.a
 	@mkdir -p $(@D)
-	$(CC) -pie -o $@ $^ $(SAN) $(LDFLAGS) -Wl,--as-needed -lcmocka -liniparser -lcap-ng
+	$(CC) -pie -o $@ $(filter %.o,$^) $(filter %.a,$^) $(SAN) $(LDFLAGS) -Wl,--as-needed -lcmocka -liniparser -lcap-ng -lseccomp -ljansson
 
 # The code under test once, not once per fuzzer; what is undefined ends a fuzzer as a crash does.
 FUZZ_FLAGS = -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated $(PATHS) -std=c17 -O1 -g $(WARNINGS) $(WERROR) \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -ffunction-sections
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzzers: $(FUZZ)
+$(BUILD)/fuzz/fuzz_profile: $(call objects,fuzzer,$(PROFILE))
 $(BUILD)/fuzzer/%.o: %.c Makefile | $(BUILD)/generated/seccomp_default.h
 	@mkdir -p $(@D)
 	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 $(BUILD)/fuzz/%: $(BUILD)/fuzzer/tests/fuzz/%.o $(call objects,fuzzer,$(COMMON))
 	@mkdir -p $(@D)
-	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -Wl,--gc-sections -o $@ $^ -liniparser -lcap-ng
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer -Wl,--gc-sections -o $@ $^ -liniparser -lcap-ng \
+		-lseccomp -ljansson
 
 # --- install --------------------------------------------------------------------------------------
 # init is 0711: executing a file that one may not read leaves the process non-dumpable from its
@@ -140,8 +148,9 @@ install: all
 	install -m 0755 $(BUILD)/ispawn-supervisor $(DESTDIR)$(LIBEXECDIR)/ispawn-supervisor
 	install -m 0711 $(BUILD)/ispawn-init $(DESTDIR)$(LIBEXECDIR)/ispawn-init
 	install -m 0755 $(BUILD)/ispawn-door $(DESTDIR)$(LIBEXECDIR)/ispawn-door
+	install -m 0755 $(BUILD)/ispawn-seccomp $(DESTDIR)$(LIBEXECDIR)/ispawn-seccomp
 	install -m 0644 $(BUILD)/pam_ispawn.so $(DESTDIR)$(PAMDIR)/pam_ispawn.so
-	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/ispawn/conf.d
+	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/ispawn/conf.d $(DESTDIR)$(SYSCONFDIR)/ispawn/seccomp
 	[ -e $(DESTDIR)$(SYSCONFDIR)/ispawn/ispawn.conf ] || \
 		install -m 0644 conf/ispawn.conf $(DESTDIR)$(SYSCONFDIR)/ispawn/ispawn.conf
 	install -d $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man1
@@ -158,7 +167,7 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/ispawn-shell $(DESTDIR)$(SBINDIR)/ispawnctl
 	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-supervisor $(DESTDIR)$(LIBEXECDIR)/ispawn-init
-	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-door
+	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-door $(DESTDIR)$(LIBEXECDIR)/ispawn-seccomp
 	rm -f $(DESTDIR)$(UNITDIR)/ispawn.socket $(DESTDIR)$(UNITDIR)/ispawn-door@.service \
 		$(DESTDIR)$(UNITDIR)/ispawn@.service
 	rm -f $(DESTDIR)$(PAMDIR)/pam_ispawn.so

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* seccomp.c - loading the default filter; contract in ispawn/container/seccomp.h */
+/* seccomp.c - loading filters; contract in ispawn/container/seccomp.h */
 #include "ispawn/container/seccomp.h"
 
 #include "ispawn/base/fd.h"
@@ -18,12 +18,13 @@
 
 #define NUMBER_OF_NO_CALL 100000
 
-int isp_seccomp_load_default(struct isp_error *err)
+static int load(const char *name, const struct sock_filter *code, size_t count,
+		struct isp_error *err)
 {
 	struct sock_fprog program = {
-		.len = ISP_ARRAY_SIZE(isp_seccomp_default),
+		.len = (unsigned short)count,
 		/* The kernel copies the program and does not write to it. */
-		.filter = (struct sock_filter *)(uintptr_t)isp_seccomp_default,
+		.filter = (struct sock_filter *)(uintptr_t)code,
 	};
 
 	/*
@@ -36,9 +37,50 @@ int isp_seccomp_load_default(struct isp_error *err)
 	 */
 	if (isp_sys_seccomp(SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_SECCOMP,
-				   "load the default system call filter (%u instructions)",
-				   (unsigned int)program.len);
+				   "load the system call filter \"%s\" (%zu instructions)", name,
+				   count);
 	return 0;
+}
+
+int isp_seccomp_load_default(struct isp_error *err)
+{
+	return load(ISP_SECCOMP_DEFAULT, isp_seccomp_default, ISP_ARRAY_SIZE(isp_seccomp_default),
+		    err);
+}
+
+/* The mandatory filter has no end of its own: what it leaves open falls into the profile. */
+static int load_profile(const char *name, const struct sock_filter *profile, size_t count,
+			struct isp_error *err)
+{
+	const size_t head = ISP_ARRAY_SIZE(isp_seccomp_mandatory);
+	cleanup_free struct sock_filter *code = NULL;
+
+	if (count == 0 || count > BPF_MAXINSNS - head)
+		return isp_err_set(err, E2BIG, ISP_STAGE_SECCOMP,
+				   "the profile has %zu instructions, and between 1 and %zu have "
+				   "room",
+				   count, BPF_MAXINSNS - head);
+	code = calloc(head + count, sizeof(*code));
+	if (!code)
+		return isp_err_set(err, ENOMEM, ISP_STAGE_SECCOMP, "put the profile together");
+	memcpy(code, isp_seccomp_mandatory, sizeof(isp_seccomp_mandatory));
+	memcpy(code + head, profile, count * sizeof(*code));
+	return load(name, code, head + count, err);
+}
+
+bool isp_seccomp_is_built_in(const char *name)
+{
+	return strcmp(name, ISP_SECCOMP_DEFAULT) == 0 || strcmp(name, ISP_SECCOMP_LEARN) == 0;
+}
+
+int isp_seccomp_load(const char *name, const struct sock_filter *profile, size_t count,
+		     struct isp_error *err)
+{
+	if (strcmp(name, ISP_SECCOMP_DEFAULT) == 0)
+		return isp_seccomp_load_default(err);
+	if (strcmp(name, ISP_SECCOMP_LEARN) == 0)
+		return load(name, isp_seccomp_learn, ISP_ARRAY_SIZE(isp_seccomp_learn), err);
+	return load_profile(name, profile, count, err);
 }
 
 /* struct proof - a call whose answer tells a filtered process from an unfiltered one

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * seccomp_generate.c - compiles the default filter, when the project is built
+ * seccomp_generate.c - compiles the filters that are built in, when the project is built
  *
- * Theory of operation: prints a C header with the finished BPF program, so that a login pays for
- * loading it and not for compiling it.  The program is a head, written here, and a body, compiled
- * by libseccomp.  The body is the allowlist below; what it does not allow gets EPERM.  The head
- * says what libseccomp has no words for: "every number above the last one known: ENOSYS", "all but
- * these two requests", and an errno of its own for a refused argument.
+ * Theory of operation: prints a C header with finished BPF programs, so that a login pays for
+ * loading one and not for compiling it.
+ *
+ *	default	  a head, written here, and a body, compiled by libseccomp.  The body is the
+ *		  allowlist below; what it does not allow gets EPERM.  The head says what libseccomp
+ *		  has no words for: "every number above the last one known: ENOSYS", "all but these
+ *		  two requests", and an errno of its own for a refused argument.
+ *	mandatory what the containment itself rests on, and no more.  It is no program alone: what
+ *it does not answer falls off its end, into an administrator's profile. learn	  the mandatory one,
+ *and then the default, whose refusals are logged and allowed.
  *
  * The facts of which calls programs in containers need are those of Docker's default profile, less
  * what only capabilities that we never grant would open, and less io_uring, fanotify and
@@ -27,6 +32,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "ispawn/container/seccomp_numbers.h"
 
 /* clang-format off */
 /* Calls that every supported libseccomp (2.5) knows on some architecture: a misspelt name must stop
@@ -180,7 +187,6 @@ static const struct abi abis[] = {
 	{SCMP_ARCH_RISCV64, 0},
 };
 
-#define NUMBERS_END 1024 /* no architecture here has as many */
 #define X32_BIT 0x40000000U
 #define ARM_PRIVATE 0x0f0000U /* ARM's own calls stand far above the others */
 #define SOCKETCALL_SOCKET 1
@@ -190,6 +196,7 @@ static const struct abi abis[] = {
 struct program {
 	struct sock_filter code[BPF_MAXINSNS];
 	size_t count;
+	bool is_learning; /* what the default refuses is logged and allowed */
 };
 
 static void fail(const char *what, const char *name, int errnum)
@@ -221,6 +228,15 @@ static void emit_load_argument(struct program *p, size_t number)
 static void emit_errno(struct program *p, unsigned int errnum)
 {
 	emit(p, BPF_RET | BPF_K, SECCOMP_RET_ERRNO | errnum);
+}
+
+/* An answer of the default's that a profile could change. */
+static void emit_refusal(struct program *p, unsigned int errnum)
+{
+	if (p->is_learning)
+		emit(p, BPF_RET | BPF_K, SECCOMP_RET_LOG);
+	else
+		emit_errno(p, errnum);
 }
 
 static void emit_allow(struct program *p)
@@ -260,33 +276,11 @@ static void allow_if_equal(struct program *p, uint32_t k)
 	close_if(p, start);
 }
 
-static bool number_has_name(uint32_t arch, int number, const char *wanted)
-{
-	char *name = seccomp_syscall_resolve_num_arch(arch, number);
-	bool is_it = name && (!wanted || strcmp(name, wanted) == 0);
-
-	free(name);
-	return is_it;
-}
-
-static uint32_t last_known_number(uint32_t arch)
-{
-	int last = NUMBERS_END - 1;
-
-	while (last > 0 && !number_has_name(arch, last, NULL))
-		last--;
-	return (uint32_t)last;
-}
-
-/* Not by name: for i386's sockets libseccomp answers with numbers of its own that stand for both
- * the direct call and socketcall. */
 static uint32_t number_of(uint32_t arch, const char *name)
 {
-	int number = 0;
+	int number = isp_seccomp_number(arch, name);
 
-	while (number < NUMBERS_END && !number_has_name(arch, number, name))
-		number++;
-	if (number == NUMBERS_END)
+	if (number < 0)
 		fail("no number for", name, ENOENT);
 	return (uint32_t)number;
 }
@@ -328,15 +322,15 @@ static void emit_socket(struct program *p, uint32_t arch)
 	netlink = open_if(p, BPF_JEQ, AF_NETLINK);
 	emit_load_argument(p, 2);
 	allow_if_equal(p, NETLINK_ROUTE);
-	emit_errno(p, EPROTONOSUPPORT);
+	emit_refusal(p, EPROTONOSUPPORT);
 	close_if(p, netlink);
-	emit_errno(p, EAFNOSUPPORT);
+	emit_refusal(p, EAFNOSUPPORT);
 	close_if(p, call);
 
 	call = open_if_call(p, arch, "socketpair");
 	emit_load_argument(p, 0);
 	allow_if_equal(p, AF_UNIX);
-	emit_errno(p, EAFNOSUPPORT);
+	emit_refusal(p, EAFNOSUPPORT);
 	close_if(p, call);
 }
 
@@ -358,14 +352,71 @@ static void emit_socketcall(struct program *p, uint32_t arch)
 	close_if(p, call);
 }
 
-/* Kernel: only one architecture's branch is entered, so the accumulator is reloaded in each. */
-static size_t emit_arch(struct program *p, uint32_t arch)
-{
-	size_t branch, to_body;
+/* --- what no profile can change ----------------------------------------------------------------
+ */
 
-	emit_load(p, offsetof(struct seccomp_data, arch));
-	branch = open_if(p, BPF_JEQ, arch);
+/* Goes on with the call's number after a look at its arguments. */
+static void close_if_undecided(struct program *p, size_t start)
+{
 	emit_load(p, offsetof(struct seccomp_data, nr));
+	close_if(p, start);
+}
+
+/* The low 32 bits alone, as the kernel takes flags. */
+static void refuse_flags(struct program *p, uint32_t arch, const char *name, uint32_t flags)
+{
+	size_t call = open_if_call(p, arch, name);
+
+	emit_load_argument(p, 0);
+	errno_if(p, BPF_JSET, flags, EPERM);
+	close_if_undecided(p, call);
+}
+
+/*
+ * Threat: an administrator allows "everything" to get one program to run, or takes a profile that
+ * another container manager hands out, which leaves to its own means what ispawn leaves to the
+ * filter.  Namespaces: the proof after the drops, and every limit that is a namespace's.  Keyrings
+ * are shared by uid, not by container.  A terminal's input queue may be read by somebody trusted.
+ * AF_VSOCK passes every network namespace; i386's socketcall hides the family behind a pointer.
+ */
+static void emit_mandatory(struct program *p, uint32_t arch)
+{
+	static const char *const keyrings[] = {"add_key", "keyctl", "request_key"};
+	size_t call;
+
+	if (arch == SCMP_ARCH_X86_64)
+		errno_if(p, BPF_JGE, X32_BIT, ENOSYS);
+	errno_if(p, BPF_JEQ, number_of(arch, "clone3"), ENOSYS);
+	refuse_flags(p, arch, "clone", CLONE_NAMESPACES);
+	refuse_flags(p, arch, "unshare", UNSHARE_NAMESPACES);
+	for (size_t i = 0; i < sizeof(keyrings) / sizeof(keyrings[0]); i++)
+		errno_if(p, BPF_JEQ, number_of(arch, keyrings[i]), EPERM);
+
+	call = open_if_call(p, arch, "ioctl");
+	emit_load_argument(p, 1);
+	errno_if(p, BPF_JEQ, TIOCSTI, EPERM);
+	errno_if(p, BPF_JEQ, TIOCLINUX, EPERM);
+	close_if_undecided(p, call);
+
+	call = open_if_call(p, arch, "socket");
+	emit_load_argument(p, 0);
+	errno_if(p, BPF_JEQ, AF_VSOCK, EAFNOSUPPORT);
+	close_if_undecided(p, call);
+
+	if (arch != SCMP_ARCH_X86)
+		return;
+	call = open_if_call(p, arch, "socketcall");
+	emit_load_argument(p, 0);
+	errno_if(p, BPF_JEQ, SOCKETCALL_SOCKET, ENOSYS);
+	errno_if(p, BPF_JEQ, SOCKETCALL_SOCKETPAIR, ENOSYS);
+	close_if_undecided(p, call);
+}
+
+/* --- programs ----------------------------------------------------------------------------------
+ */
+
+static void emit_default(struct program *p, uint32_t arch)
+{
 	if (arch == SCMP_ARCH_X86_64)
 		errno_if(p, BPF_JGE, X32_BIT, ENOSYS);
 	if (arch == SCMP_ARCH_ARM) {
@@ -375,25 +426,45 @@ static size_t emit_arch(struct program *p, uint32_t arch)
 		emit(p, BPF_JMP | BPF_K | BPF_JGE, ARM_PRIVATE);
 		p->code[ordinary].jt = 2;
 	}
-	errno_if(p, BPF_JGT, last_known_number(arch), ENOSYS);
+	errno_if(p, BPF_JGT, isp_seccomp_last_number(arch), ENOSYS);
 	emit_ioctl(p, arch);
 	emit_socket(p, arch);
 	if (arch == SCMP_ARCH_X86)
 		emit_socketcall(p, arch);
+}
+
+static void emit_learn(struct program *p, uint32_t arch)
+{
+	emit_mandatory(p, arch);
+	emit_default(p, arch);
+}
+
+typedef void emit_function(struct program *p, uint32_t arch);
+
+/* Kernel: only one architecture's branch is entered, so the accumulator is reloaded in each. */
+static size_t emit_arch(struct program *p, uint32_t arch, emit_function *head)
+{
+	size_t to_body;
+	size_t branch;
+
+	emit_load(p, offsetof(struct seccomp_data, arch));
+	branch = open_if(p, BPF_JEQ, arch);
+	emit_load(p, offsetof(struct seccomp_data, nr));
+	head(p, arch);
 	to_body = p->count;
 	emit(p, BPF_JMP | BPF_JA, 0);
 	close_if(p, branch);
 	return to_body;
 }
 
-static void emit_head(struct program *p, const struct abi *abi)
+static void emit_head(struct program *p, const struct abi *abi, emit_function *head)
 {
 	size_t jumps[2];
 	size_t jump_count = 0;
 
-	jumps[jump_count++] = emit_arch(p, abi->native);
+	jumps[jump_count++] = emit_arch(p, abi->native, head);
 	if (abi->second)
-		jumps[jump_count++] = emit_arch(p, abi->second);
+		jumps[jump_count++] = emit_arch(p, abi->second, head);
 	emit_errno(p, ENOSYS); /* an architecture that nobody told us of */
 	for (size_t i = 0; i < jump_count; i++)
 		p->code[jumps[i]].k = (uint32_t)(p->count - jumps[i] - 1);
@@ -469,15 +540,20 @@ static void append_body(struct program *p, scmp_filter_ctx filter)
 	count = fread(&p->code[p->count], sizeof(p->code[0]), room, file);
 	if (count == 0 || fgetc(file) != EOF)
 		fail("more instructions than BPF_MAXINSNS, or none,", "in the body", E2BIG);
+	/* The body has one EPERM, its default action. */
+	for (size_t i = p->count; p->is_learning && i < p->count + count; i++)
+		if (p->code[i].code == (BPF_RET | BPF_K) &&
+		    p->code[i].k == (SECCOMP_RET_ERRNO | EPERM))
+			p->code[i].k = SECCOMP_RET_LOG;
 	p->count += count;
 	(void)fclose(file); /* Ignored: it was read, and has no name */
 }
 
-static void print(const struct program *p)
+static void print(const struct program *p, const char *name)
 {
 	printf("/* Printed by seccomp_generate when the project was built; %zu instructions. */\n",
 	       p->count);
-	printf("static const struct sock_filter isp_seccomp_default[] = {\n");
+	printf("static const struct sock_filter isp_seccomp_%s[] = {\n", name);
 	for (size_t i = 0; i < p->count; i++)
 		printf("\t{0x%02x, %u, %u, 0x%08x},\n", p->code[i].code, p->code[i].jt,
 		       p->code[i].jf, p->code[i].k);
@@ -486,7 +562,7 @@ static void print(const struct program *p)
 
 int main(void)
 {
-	static struct program program;
+	static struct program standard, learn = {.is_learning = true}, mandatory;
 	uint32_t native = seccomp_arch_native();
 	const struct abi *abi = NULL;
 	scmp_filter_ctx filter;
@@ -496,11 +572,16 @@ int main(void)
 			abi = &abis[i];
 	if (!abi)
 		fail("no table for", "this architecture", ENOTSUP);
-	emit_head(&program, abi);
 	filter = make_body(abi);
-	append_body(&program, filter);
+	emit_head(&standard, abi, emit_default);
+	append_body(&standard, filter);
+	emit_head(&learn, abi, emit_learn);
+	append_body(&learn, filter);
+	emit_head(&mandatory, abi, emit_mandatory);
 	seccomp_release(filter);
-	print(&program);
+	print(&standard, "default");
+	print(&learn, "learn");
+	print(&mandatory, "mandatory");
 	if (fflush(stdout) != 0 || ferror(stdout))
 		fail("cannot write", "the header", errno);
 	return 0;

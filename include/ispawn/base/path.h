@@ -24,8 +24,12 @@
 #define ISPAWN_LIBEXECDIR "/usr/local/libexec/ispawn"
 #endif
 #define ISPAWN_CONFIG_FILE ISPAWN_SYSCONFDIR "/ispawn.conf"
-#define ISPAWN_CONFIG_DROPINS "conf.d" /* beside the file */
+#define ISPAWN_CONFIG_DROPINS "conf.d"                   /* beside the file */
+#define ISPAWN_PROFILES_DIR ISPAWN_SYSCONFDIR "/seccomp" /* NAME.json */
 #define ISPAWN_STORE_DIR "/var/lib/ispawn"
+#define ISPAWN_CACHE_PARENT "/var/cache"
+#define ISPAWN_CACHE_NAME "ispawn"
+#define ISPAWN_CACHE_DIR ISPAWN_CACHE_PARENT "/" ISPAWN_CACHE_NAME /* compiled profiles */
 #define ISPAWN_RUN_DIR "/run/ispawn"
 #define ISPAWN_RUN_MODE 0711 /* whoever knows an id may pass, nobody lists */
 #define ISPAWN_SESSIONS_DIR ISPAWN_RUN_DIR "/sessions"
@@ -37,6 +41,7 @@
 #define ISPAWN_SHELL ISPAWN_BINDIR "/ispawn-shell"
 #define ISPAWN_SUPERVISOR ISPAWN_LIBEXECDIR "/ispawn-supervisor"
 #define ISPAWN_INIT ISPAWN_LIBEXECDIR "/ispawn-init"
+#define ISPAWN_SECCOMP ISPAWN_LIBEXECDIR "/ispawn-seccomp"
 #define ISPAWN_SESSION_VARIABLE "ISPAWN_SESSION"
 
 /** isp_path_is_clean() - absolute, no empty, "." or ".." part, no control byte, < PATH_MAX. */
