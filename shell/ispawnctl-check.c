@@ -5,6 +5,7 @@
  *	1. the configuration, read as a login reads it, and what each section means on this host
  *	2. the programs that a login executes
  *	3. what the machine must offer: store, templates, limits, namespaces, mounts, filter
+ *	4. the seccomp profiles, named by a section or not
  *
  * What is checked in the third part comes from the first: the templates, limits, binds and kinds of
  * root that some section asks for.  Without a readable configuration the defaults stand in.
@@ -168,6 +169,64 @@ static void try_binds(struct check *check, const struct isp_settings *s)
 	}
 }
 
+static void try_profile(struct check *check, const char *name, uint64_t capabilities)
+{
+	cleanup_profile struct isp_profile profile = {.count = 0};
+	struct isp_error err = {0};
+	char what[FINDING_SIZE];
+	size_t used =
+		(size_t)snprintf(what, sizeof(what), "seccomp profile %s with capabilities %llx",
+				 name, (unsigned long long)capabilities); /* fits */
+
+	if (!is_new(check, what))
+		return;
+	if (probe_profile(name, capabilities, &profile, &err) < 0) {
+		fail_with(check, what, &err, "correct it; see ispawn.conf(5)");
+		return;
+	}
+	used += (size_t)snprintf(what + used, sizeof(what) - used, ": %zu instructions",
+				 profile.count);
+	if (profile.unknown_count > 0) /* Ignored: cut is fine */
+		(void)snprintf(what + used, sizeof(what) - used,
+			       ", names that libseccomp does not know: %u (%s)",
+			       profile.unknown_count, profile.unknown);
+	ok(what);
+}
+
+static void try_filter(struct check *check, const struct isp_settings *s)
+{
+	struct isp_error err = {0};
+
+	if (strcmp(s->seccomp, ISP_SECCOMP_DEFAULT) == 0)
+		return;
+	if (strcmp(s->seccomp, ISP_SECCOMP_LEARN) != 0)
+		try_profile(check, s->seccomp, isp_spec_bounding(s->privilege, s->capabilities));
+	else if (is_new(check, "learn"))
+		report(check, probe_learn(&err), "seccomp = learn, for trusted users alone", &err,
+		       "let the kernel log what the filter asks it to");
+}
+
+static void try_listed(void *closure, const char *name)
+{
+	struct check *check = closure;
+	char shown[80];
+
+	if (isp_spec_filter_is_valid(name) && !isp_seccomp_is_built_in(name)) {
+		try_profile(check, name, 0);
+		return;
+	}
+	isp_escape(shown, sizeof(shown), name);
+	fail(check, shown, "no section can name this profile: give it another name");
+}
+
+static void check_profiles(struct check *check)
+{
+	struct isp_error err = {0};
+
+	if (profiles_each(try_listed, check, &err) < 0)
+		fail_with(check, "seccomp profiles", &err, "make it root's alone to write");
+}
+
 static void try_settings(struct check *check, const struct isp_settings *s)
 {
 	struct isp_error err = {0};
@@ -175,6 +234,7 @@ static void try_settings(struct check *check, const struct isp_settings *s)
 	try_template(check, s);
 	try_limits(check, &s->limits);
 	try_binds(check, s);
+	try_filter(check, s);
 	if (s->home == ISP_HOME_PRIVATE && is_new(check, "private home"))
 		report(check, probe_store(&err), "home = private in \"" ISPAWN_STORE_DIR "\"", &err,
 		       "put the store on a file system with idmapped mounts (ext4, xfs, btrfs)");
@@ -313,6 +373,7 @@ static const struct {
 	const char *advice;
 } programs[] = {
 	{ISPAWN_SUPERVISOR, 0100, 0100, "install it again, mode 0755"},
+	{ISPAWN_SECCOMP, 0100, 0100, "install it again, mode 0755"},
 	/* Kernel: executing what one may not read leaves a process that nobody may trace. */
 	{ISPAWN_INIT, 0711, 07777, "install it again, mode 0711"},
 	/* The user executes it. */
@@ -365,6 +426,7 @@ int check_run(int argc, char **argv)
 	check_programs(&check);
 	check_kernel(&check);
 	check_config(&check, path);
+	check_profiles(&check);
 	forget(&check);
 	return check.failures == 0 ? STATUS_OK : STATUS_FAILED;
 }

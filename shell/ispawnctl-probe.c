@@ -35,10 +35,7 @@
  * a probe takes. */
 #define FIRST_ID 0xfffe0000u
 
-typedef int probe_function(const void *closure, struct isp_error *err);
-
-/* Runs @probe in a child and takes its record over. */
-static int in_child(probe_function *probe, const void *closure, struct isp_error *err)
+int probe_in_child(probe_function *probe, const void *closure, struct isp_error *err)
 {
 	struct isp_error report = {0};
 	int pipe_fds[2];
@@ -151,7 +148,7 @@ static int try_namespaces(const void *closure, struct isp_error *err)
 
 int probe_namespaces(struct isp_error *err)
 {
-	return in_child(try_namespaces, NULL, err);
+	return probe_in_child(try_namespaces, NULL, err);
 }
 
 /* struct scratch - what a root is tried with */
@@ -237,7 +234,7 @@ int probe_rootfs(const char *template_path, enum isp_rootfs rootfs, struct isp_e
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
 				   "make \"" ISPAWN_STORE_DIR "/" SCRATCH "\"");
-	r = in_child(try_rootfs, &scratch, err);
+	r = probe_in_child(try_rootfs, &scratch, err);
 	/* Order: now that the mounts over it have gone with the child. */
 	if (isp_path_remove_tree(store_fd, SCRATCH) < 0 && r == 0)
 		r = isp_err_set(err, errno, ISP_STAGE_ROOTFS,
@@ -264,5 +261,5 @@ static int try_seccomp(const void *closure, struct isp_error *err)
 
 int probe_seccomp(struct isp_error *err)
 {
-	return in_child(try_seccomp, NULL, err);
+	return probe_in_child(try_seccomp, NULL, err);
 }

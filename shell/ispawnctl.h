@@ -10,6 +10,7 @@
 #define ISPAWN_SHELL_ISPAWNCTL_H
 
 #include "ispawn/container/cgroup.h"
+#include "ispawn/container/profile.h"
 #include "ispawn/session/registry.h"
 
 enum { STATUS_OK, STATUS_FAILED, STATUS_USAGE };
@@ -48,6 +49,12 @@ void sessions_free(struct sessions *sessions);
 /* What each of these tries is done and undone in a child process; nothing of it stays.
  * Return: 0; -errno, the record saying what a login would have said. */
 
+typedef int probe_function(const void *closure, struct isp_error *err);
+
+/** probe_in_child() - run @probe in a child and take its record over */
+ISP_MUST_CHECK int probe_in_child(probe_function *probe, const void *closure,
+				  struct isp_error *err);
+
 /** probe_limits() - the limits, on a cgroup of nobody's */
 ISP_MUST_CHECK int probe_limits(const struct isp_limits *limits, struct isp_error *err);
 
@@ -67,5 +74,23 @@ ISP_MUST_CHECK int probe_rootfs(const char *template_path, enum isp_rootfs rootf
 
 /** probe_store() - idmapped mounts on the store's file system, for home = private */
 ISP_MUST_CHECK int probe_store(struct isp_error *err);
+
+/* --- ispawnctl-profile.c: system call filters other than the default ---------------------------
+ */
+
+/** probe_learn() - the filter, its proof, and whether the kernel logs for it */
+ISP_MUST_CHECK int probe_learn(struct isp_error *err);
+
+/**
+ * probe_profile() - compile a profile anew, keep it, and run a program under it
+ * @ret_profile: ends isp_profile_free(), after a failure too
+ */
+ISP_MUST_CHECK int probe_profile(const char *name, uint64_t capabilities,
+				 struct isp_profile *ret_profile, struct isp_error *err);
+
+typedef void profile_function(void *closure, const char *name);
+
+/** profiles_each() - the names of the profiles in their directory, whatever they are */
+ISP_MUST_CHECK int profiles_each(profile_function *each, void *closure, struct isp_error *err);
 
 #endif

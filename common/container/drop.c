@@ -110,7 +110,8 @@ int isp_drop_privileges(struct isp_builder *b, struct isp_error *err)
 	if (r == 0)
 		r = isp_caps_lock_securebits(is_final, err);
 	if (r == 0)
-		r = isp_seccomp_load_default(err);
+		r = isp_seccomp_load(b->spec->seccomp, b->profile.code, b->profile.count, err);
+	b->is_profiled = r == 0 && !isp_seccomp_is_built_in(b->spec->seccomp);
 	if (r == 0)
 		r = drop_ids(b->spec, &id, err);
 	if (r == 0)

@@ -100,5 +100,10 @@ int isp_builder_run(struct isp_builder *b, struct isp_error *err)
 	}
 	if (r == 0)
 		r = arrange_fds(b, err);
-	return r < 0 ? r : exec_init(b, err);
+	if (r == 0)
+		r = exec_init(b, err);
+	/* It may be the profile that forbids it: whoever wrote it cannot know what ispawn needs. */
+	if (b->is_profiled)
+		isp_err_prefix(err, "under the seccomp profile \"%s\"", b->spec->seccomp);
+	return r;
 }

@@ -245,6 +245,7 @@ static void freeze_plain(const struct isp_settings *s, struct isp_spec *spec)
 	spec->ephemeral_size_bytes = s->ephemeral_size_bytes;
 	spec->privilege = s->privilege;
 	spec->capabilities = s->capabilities;
+	memcpy(spec->seccomp, s->seccomp, sizeof(spec->seccomp));
 	spec->network = s->network;
 	spec->limits = s->limits;
 	spec->nofile = s->nofile;
@@ -256,6 +257,9 @@ static void freeze_plain(const struct isp_settings *s, struct isp_spec *spec)
 _Static_assert(sizeof(((struct isp_spec *)0)->template_name) ==
 		       sizeof(((struct isp_settings *)0)->template_name),
 	       "template names are of one size");
+_Static_assert(sizeof(((struct isp_spec *)0)->seccomp) ==
+		       sizeof(((struct isp_settings *)0)->seccomp),
+	       "names of profiles are of one size");
 
 int isp_policy_freeze_spec(const struct isp_settings *settings, const struct isp_subject *subject,
 			   const char *hostname, const char *resolvers, struct isp_spec *ret_spec,

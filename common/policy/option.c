@@ -2,6 +2,7 @@
 /* option.c - the keys of ispawn.conf; contract in ispawn/policy/option.h */
 #include "ispawn/policy/option.h"
 #include "ispawn/base/fd.h"
+#include "ispawn/base/path.h"
 #include "ispawn/policy/capability.h"
 
 #include <inttypes.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 
 static const char *const elsewhere_words[] = {"deny", "allow", NULL};
-static const char *const seccomp_words[] = {"default", NULL};
 
 _Static_assert(sizeof(enum isp_elsewhere) == sizeof(unsigned int), "enums are unsigned int");
 
@@ -39,8 +39,9 @@ const struct isp_option isp_options[ISP_OPTION_TOTAL] = {
 	    "whether the user can become root of the container", .words = isp_privilege_words),
 	KEY("capabilities", CAPABILITIES, capabilities, "default",
 	    "what root of the container may do"),
-	KEY("seccomp", WORD, seccomp, "default", "the system call filter", .words = seccomp_words,
-	    .hint = "; custom profiles do not exist yet"),
+	KEY("seccomp", FILTER, seccomp, "default", "the system call filter",
+	    .hint = " (NAME stands for " ISPAWN_SYSCONFDIR
+		    "/seccomp/NAME.json; there is no login without a filter)"),
 	KEY("network", WORD, network, "none",
 	    "which network the container and forwarded connections see", .words = isp_network_words,
 	    .hint = "; nat does not exist yet"),
@@ -164,6 +165,7 @@ void isp_option_type_text(const struct isp_option *option, char *ret_text, size_
 		[ISP_OPTION_DURATION] = "duration",
 		[ISP_OPTION_PERCENT] = "percentage",
 		[ISP_OPTION_NAME] = "name",
+		[ISP_OPTION_FILTER] = "default, learn, or a name",
 		[ISP_OPTION_SHELL] = "path, passwd, or none",
 		[ISP_OPTION_CAPABILITIES] = "default, or a list",
 		[ISP_OPTION_LIST] = "list",
@@ -410,7 +412,8 @@ static int set_binds(const char *text, struct isp_binds *list, struct isp_error 
 static int set_name(const struct isp_option *option, const char *text, char *ret_name,
 		    struct isp_error *err)
 {
-	if (!isp_name_is_safe(text))
+	if (!isp_name_is_safe(text) ||
+	    (option->type == ISP_OPTION_FILTER && !isp_spec_filter_is_valid(text)))
 		return refuse_type(err, option, text);
 	(void)snprintf(ret_name, ISP_NAME_MAX + 1, "%s", text); /* fits: a safe name */
 	return 0;
@@ -439,6 +442,7 @@ int isp_option_set(const struct isp_option *option, const char *text, struct isp
 	case ISP_OPTION_PERCENT:
 		return set_number(option, text, value, err);
 	case ISP_OPTION_NAME:
+	case ISP_OPTION_FILTER:
 		return set_name(option, text, value, err);
 	case ISP_OPTION_SHELL:
 		return set_shell(option, text, value, err);

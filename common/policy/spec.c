@@ -98,6 +98,7 @@ static const struct field fields[] = {
 	NUMBER_IN("ephemeral_size", ephemeral_size_bytes, ISP_TMPFS_MIN, ISP_TMPFS_MAX),
 	ONE_OF("privilege", privilege, isp_privilege_words),
 	NUMBER_IN("capabilities", capabilities, 0, UINT64_MAX),
+	ARRAY_THAT("seccomp", seccomp, isp_spec_filter_is_valid),
 	ONE_OF("network", network, isp_network_words),
 	NUMBER_IN("memory", limits.memory_bytes, ISP_MEMORY_MIN, UINT64_MAX),
 	NUMBER_IN("swap", limits.swap_bytes, 0, UINT64_MAX),

@@ -43,6 +43,13 @@ bool isp_spec_shell_is_valid(const char *text)
 	return text[0] == '\0' || (isp_path_is_clean(text) && text[1] && !strchr(text, ':'));
 }
 
+bool isp_spec_filter_is_valid(const char *text)
+{
+	/* What other programs call no filter: better refused than looked for in a file. */
+	return isp_name_is_safe(text) && strcmp(text, "none") != 0 &&
+	       strcmp(text, "unconfined") != 0;
+}
+
 bool isp_spec_hostname_is_valid(const char *text)
 {
 	size_t size = strlen(text);

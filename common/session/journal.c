@@ -47,10 +47,11 @@ void isp_journal_start(const struct isp_supervisor *s)
 	isp_escape(tty, sizeof(tty), spec->tty);
 	isp_log(LOG_INFO,
 		"session=%s event=start user=\"%s\" uid=%u service=\"%s\" rhost=\"%s\" tty=\"%s\" "
-		"template=\"%s\" rootfs=%s network=%s privilege=%s init=%d ready_ms=%lld",
+		"template=\"%s\" rootfs=%s network=%s privilege=%s seccomp=\"%s\" init=%d "
+		"ready_ms=%lld",
 		spec->session, user, spec->uid, service, rhost, tty, spec->template_name,
 		rootfs_kinds[spec->rootfs], networks[spec->network], privileges[spec->privilege],
-		s->init_pid, (long long)(s->ready_ms - s->started_ms));
+		spec->seccomp, s->init_pid, (long long)(s->ready_ms - s->started_ms));
 }
 
 void isp_journal_denied(const struct isp_supervisor *s, const struct isp_error *err)

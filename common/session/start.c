@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -28,6 +29,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+
+#define DYING_MS 1000
 
 static int open_init(int *ret_fd, struct isp_error *err)
 {
@@ -65,6 +68,7 @@ static void builder_init(struct isp_builder *b, const struct isp_supervisor *s)
 
 static void builder_close(struct isp_builder *b)
 {
+	isp_profile_free(&b->profile);
 	isp_fd_close(&b->init_fd);
 	isp_message_close_fds(b->bind_fds, ISP_LIST_MAX);
 	isp_message_close_fds(b->fs_fds, ISP_FS_COUNT);
@@ -90,6 +94,20 @@ static int prepare(struct isp_supervisor *s, struct isp_error *err)
 	return r;
 }
 
+static int find_profile(const struct isp_supervisor *s, struct isp_profile *ret,
+			struct isp_error *err)
+{
+	const struct isp_spec *spec = &s->spec;
+	const struct isp_profile_wanted wanted = {
+		.name = spec->seccomp,
+		.capabilities = isp_spec_bounding(spec->privilege, spec->capabilities),
+		.cancel_fd = s->door_fd,
+		.deadline_ms = s->start_deadline_ms,
+	};
+
+	return isp_seccomp_is_built_in(spec->seccomp) ? 0 : isp_profile_find(&wanted, ret, err);
+}
+
 /* What the builder inherits: host-side things that need no namespace of the container. */
 static int prepare_builder(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)
 {
@@ -99,7 +117,7 @@ static int prepare_builder(struct isp_supervisor *s, struct isp_builder *b, stru
 		r = isp_rootfs_make_bind(&s->spec.binds[i], &b->bind_fds[i], err);
 	if (r == 0 && s->spec.network == ISP_NETWORK_HOST)
 		r = isp_rootfs_make_sysfs(&b->fs_fds[ISP_FS_SYS], err);
-	return r;
+	return r < 0 ? r : find_profile(s, &b->profile, err);
 }
 
 /* The builder waits here.  End of file is what a dead supervisor looks like: it means stop. */
@@ -199,14 +217,19 @@ static int open_namespace(pid_t pid, const char *name, int *ret_fd, struct isp_e
 
 static int builder_died(const struct isp_supervisor *s, struct isp_error *err)
 {
+	struct pollfd watched = {.fd = s->init_pid_fd, .events = POLLIN};
 	siginfo_t info = {.si_pid = 0};
 
+	/* Kernel: a dying process closes its descriptors before it can be waited for.
+	 * Ignored: in vain, and the words say less. */
+	(void)poll(&watched, 1, DYING_MS);
 	/* WNOWAIT: isp_session_finish() reaps. */
 	if (waitid(P_PIDFD, (id_t)s->init_pid_fd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
 	    info.si_pid != 0 && info.si_code != CLD_EXITED)
 		return isp_err_set(err, ECHILD, ISP_STAGE_INIT,
-				   "the container's first process was killed by signal %d",
-				   info.si_status);
+				   "the container's first process was killed by signal %d%s",
+				   info.si_status,
+				   info.si_status == SIGSYS ? ", by the seccomp profile" : "");
 	return isp_err_set(err, ECHILD, ISP_STAGE_INIT,
 			   "the container's first process ended without a word");
 }

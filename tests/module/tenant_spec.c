@@ -19,6 +19,7 @@ int main(int argc, char **argv)
 		.tty = empty,
 		.rhost = empty,
 		.template_name = "default",
+		.seccomp = "default",
 		.shell = shell,
 		.hostname = "test",
 		.tmp_size_bytes = 64 << 20,

@@ -161,7 +161,7 @@ static void bad_files_are_refused_with_file_section_and_key(void **state)
 		{"[defaults]\nconfine == yes\n", {"confine: ", "\"= yes\"", ""}},
 		{"[defaults]\nnetwork = nat\n", {"network: ", "\"nat\"", "nat does not exist yet"}},
 		{"[defaults]\nallow = 1.2.3.4\n", {"[defaults] allow: ", "unknown key", ""}},
-		{"[defaults]\nseccomp = mine\n", {"seccomp: ", "\"mine\"", "custom profiles"}},
+		{"[defaults]\nseccomp = none\n", {"seccomp: ", "\"none\"", "NAME.json"}},
 	};
 
 	(void)state;

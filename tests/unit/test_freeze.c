@@ -96,6 +96,8 @@ static void each_setting_arrives_in_the_spec(void **state)
 		"root",
 		"capabilities",
 		"chown",
+		"seccomp",
+		"lab",
 		"network",
 		"host",
 		"dns",
@@ -147,6 +149,7 @@ static void each_setting_arrives_in_the_spec(void **state)
 	(void)state;
 	freeze(&s, settings, "lab1", "nameserver 192.0.2.99\n", &spec);
 	assert_string_equal(spec.template_name, "debian");
+	assert_string_equal(spec.seccomp, "lab");
 	assert_int_equal(spec.rootfs, ISP_ROOTFS_EPHEMERAL);
 	assert_int_equal(spec.home, ISP_HOME_TMPFS);
 	assert_int_equal(spec.privilege, ISP_PRIVILEGE_ROOT);

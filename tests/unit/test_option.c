@@ -40,7 +40,7 @@ static void the_defaults_are_the_documented_ones(void **state)
 	assert_string_equal(s.shell, "passwd");
 	assert_int_equal(s.privilege, ISP_PRIVILEGE_NONE);
 	assert_true(s.capabilities == isp_capability_reduced());
-	assert_int_equal(s.seccomp, ISP_SECCOMP_DEFAULT);
+	assert_string_equal(s.seccomp, "default");
 	assert_int_equal(s.network, ISP_NETWORK_NONE);
 	assert_int_equal(s.dns.count, 0);
 	assert_true(s.limits.memory_bytes == 1ULL << 30);
@@ -154,7 +154,14 @@ static void values_at_the_edge_are_taken_and_beyond_it_refused(void **state)
 		{"network", "host", true},
 		{"network", "nat", false},
 		{"seccomp", "default", true},
+		{"seccomp", "learn", true},
+		{"seccomp", "lab-2.strict", true},
 		{"seccomp", "none", false},
+		{"seccomp", "unconfined", false},
+		{"seccomp", "", false},
+		{"seccomp", "../lab", false},
+		{"seccomp", ".lab", false},
+		{"seccomp", "a b", false},
 		{"on_logout", "linger", true},
 		{"on_logout", "stay", false},
 		{"other_services", "allow", true},
@@ -215,7 +222,8 @@ static void a_refusal_says_what_is_allowed(void **state)
 		{"pids", "1", "number, 8 to 4194304, or max"},
 		{"rootfs", "x", "one of overlay, copy, ephemeral, readonly"},
 		{"network", "nat", "one of none, host; nat does not exist yet"},
-		{"seccomp", "x", "one of default; custom profiles do not exist yet"},
+		{"seccomp", "none",
+		 "default, learn, or a name (NAME stands for /etc/ispawn/seccomp/NAME.json"},
 		{"shell", "x", "path, passwd, or none"},
 		{"dns", "x", "\"x\" is not allowed here (numeric addresses only)"},
 		{"environment", "PATH", "ispawn sets it"},

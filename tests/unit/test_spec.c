@@ -47,6 +47,7 @@ static struct isp_spec sample(void)
 		.ephemeral_size_bytes = 128 << 20,
 		.privilege = ISP_PRIVILEGE_SUDO,
 		.capabilities = 1,
+		.seccomp = "lab",
 		.network = ISP_NETWORK_HOST,
 		.limits = {.memory_bytes = 1 << 30,
 			   .swap_bytes = 1 << 20,
@@ -131,6 +132,7 @@ static void every_field_arrives(void **state)
 	assert_int_equal(a.groups[1].gid, b.groups[1].gid);
 	assert_string_equal(a.groups[1].name, b.groups[1].name);
 	assert_string_equal(a.template_name, b.template_name);
+	assert_string_equal(a.seccomp, b.seccomp);
 	assert_int_equal(a.rootfs, b.rootfs);
 	assert_int_equal(a.home, b.home);
 	assert_string_equal(a.home_path, b.home_path);
@@ -309,6 +311,9 @@ static void bad_fields_are_refused_by_name(void **state)
 		{"bind=ro:/srv/data:/data", "bind=ro:/srv/data:/data:ro", "\"bind\""},
 		{"tmp_size=67108864", "tmp_size=18446744073709551615", "\"tmp_size\""},
 		{"capabilities=1", "capabilities=2097152", "\"capabilities\""},
+		{"seccomp=lab", "seccomp=../lab", "\"seccomp\""},
+		{"seccomp=lab", "seccomp=", "\"seccomp\""},
+		{"seccomp=lab", "seccomp=none", "\"seccomp\""},
 		{"network=host", "network=nat", "\"network\""},
 		{"memory=1073741824", "memory=1", "\"memory\""},
 		{"pids=99", "pids=7", "\"pids\""},

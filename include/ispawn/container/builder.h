@@ -13,6 +13,7 @@
 #ifndef ISPAWN_CONTAINER_BUILDER_H
 #define ISPAWN_CONTAINER_BUILDER_H
 
+#include "ispawn/container/profile.h"
 #include "ispawn/policy/spec.h"
 
 #include <limits.h>
@@ -55,6 +56,8 @@ struct isp_builder {
 	int root_fd, home_fd;       /* detached mounts, from the supervisor */
 	int bind_fds[ISP_LIST_MAX]; /* likewise, one per spec->binds */
 	bool is_home_new;           /* to be filled from /etc/skel */
+	struct isp_profile profile; /* compiled; empty unless spec->seccomp names one */
+	bool is_profiled;           /* it is in force */
 	int fs_fds[ISP_FS_COUNT];   /* detached mounts of the builder's own */
 	int device_fds[ISP_DEVICE_COUNT];
 	char shell[PATH_MAX]; /* the tenant's shell, found inside; "" = forwarding only */

@@ -16,7 +16,6 @@
 #include <limits.h>
 
 enum isp_elsewhere { ISP_ELSEWHERE_DENY, ISP_ELSEWHERE_ALLOW };
-enum isp_seccomp { ISP_SECCOMP_DEFAULT };
 
 /** struct isp_words - a list of words; owned */
 struct isp_words {
@@ -41,7 +40,7 @@ struct isp_settings {
 	char shell[PATH_MAX]; /* "passwd", "none" or a clean path */
 	enum isp_privilege privilege;
 	uint64_t capabilities;
-	enum isp_seccomp seccomp;
+	char seccomp[ISP_NAME_MAX + 1]; /* "default", "learn" or a profile's name */
 	enum isp_network network;
 	struct isp_words dns;
 	struct isp_limits limits;
@@ -67,6 +66,7 @@ enum isp_option_type {
 	ISP_OPTION_DURATION, /* digits with s m h d */
 	ISP_OPTION_PERCENT,  /* digits with % */
 	ISP_OPTION_NAME,     /* a template's name */
+	ISP_OPTION_FILTER,   /* default, learn, or a profile's name */
 	ISP_OPTION_SHELL,    /* passwd, none, or a path */
 	ISP_OPTION_CAPABILITIES,
 	ISP_OPTION_LIST, /* words, each of which @is_item */

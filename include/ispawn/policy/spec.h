@@ -110,6 +110,7 @@ struct isp_spec {
 	/* rights */
 	enum isp_privilege privilege;
 	uint64_t capabilities; /* bit per capability number: the bounding set for sudo and root */
+	char seccomp[ISP_NAME_MAX + 1]; /* "default", "learn" or the name of a profile */
 	enum isp_network network;
 	struct isp_limits limits;
 	uint64_t nofile;                 /* RLIMIT_NOFILE */
@@ -126,6 +127,12 @@ struct isp_spec {
 /** isp_spec_free() - free every string; leaves the spec zeroed. */
 void isp_spec_free(struct isp_spec *spec);
 #define cleanup_spec __attribute__((cleanup(isp_spec_free)))
+
+/** isp_spec_bounding() - the capabilities that can be had inside, of those that are configured */
+static inline uint64_t isp_spec_bounding(enum isp_privilege privilege, uint64_t capabilities)
+{
+	return privilege == ISP_PRIVILEGE_NONE ? 0 : capabilities;
+}
 
 /**
  * isp_spec_encode() - the spec as bytes for a memfd
@@ -158,6 +165,9 @@ bool isp_spec_group_name_is_valid(const char *text);
 
 /** isp_spec_shell_is_valid() - "" for none, or a clean path without ':' that is not "/". */
 bool isp_spec_shell_is_valid(const char *text);
+
+/** isp_spec_filter_is_valid() - a safe name that does not ask for no filter at all. */
+bool isp_spec_filter_is_valid(const char *text);
 
 /** isp_spec_hostname_is_valid() - one label: 1 to 63 of [a-z0-9-], no '-' at either end. */
 bool isp_spec_hostname_is_valid(const char *text);
