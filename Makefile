@@ -22,6 +22,7 @@ PAMDIR     ?= $(or $(patsubst %/pam_permit.so,%,$(firstword $(wildcard \
 		/usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/security/pam_permit.so \
 		/lib64/security/pam_permit.so /usr/lib64/security/pam_permit.so \
 		/lib/security/pam_permit.so /usr/lib/security/pam_permit.so))),/lib/security)
+PAMDIR     := $(PAMDIR)
 
 BUILD ?= build
 CC    ?= cc
@@ -47,7 +48,7 @@ SAN_OPTIONS = $(BUILD)/pie/tests/lib/sanitizer.o
 endif
 
 PATHS = -DISPAWN_SYSCONFDIR='"$(SYSCONFDIR)/ispawn"' -DISPAWN_BINDIR='"$(BINDIR)"' \
-	-DISPAWN_LIBEXECDIR='"$(LIBEXECDIR)"'
+	-DISPAWN_LIBEXECDIR='"$(LIBEXECDIR)"' -DISPAWN_PAMDIR='"$(PAMDIR)"'
 ISP_CPPFLAGS = -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated $(FORTIFY) $(PATHS) $(CPPFLAGS)
 ISP_CFLAGS   = -std=c17 $(OPTIMISE) $(WARNINGS) $(WERROR) $(HARDEN) $(CFLAGS)
 
@@ -62,6 +63,8 @@ INIT    := $(wildcard shell/ispawn-init*.c)
 SUPER   := $(wildcard shell/ispawn-supervisor*.c)
 DOOR    := $(wildcard shell/ispawn-door*.c)
 SECCOMP := $(wildcard shell/ispawn-seccomp*.c)
+
+GENERATED := $(BUILD)/generated/seccomp_default.h $(BUILD)/generated/build.h
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
@@ -78,7 +81,7 @@ FLAGS_pie    = -fPIE $(SAN)
 FLAGS_static = -fPIE $(SAN_TRAP)
 
 define compile
-$(BUILD)/$(1)/%.o: %.c Makefile | $(BUILD)/generated/seccomp_default.h
+$(BUILD)/$(1)/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $$(@D)
 	$$(CC) $$(ISP_CPPFLAGS) $$(ISP_CFLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 $(BUILD)/$(1)/libispawn.a: $$(call objects,$(1),$$(COMMON))
@@ -94,6 +97,12 @@ $(BUILD)/seccomp_generate: common/container/seccomp_generate.c include/ispawn/co
 $(BUILD)/generated/seccomp_default.h: $(BUILD)/seccomp_generate
 	@mkdir -p $(@D)
 	$< > $@
+
+# What tells one build from another (isp_build()): all that goes into the programs.
+SOURCES := $(sort $(wildcard include/ispawn/*/*.h common/*/*.[ch] pam_module/*.[ch] shell/*.[ch]))
+$(BUILD)/generated/build.h: $(SOURCES) Makefile
+	@mkdir -p $(@D)
+	(echo $(PATHS); cat $(SOURCES)) | sha256sum | sed 's/^\(.\{16\}\).*/#define ISP_BUILD "\1"/' > $@
 
 $(BUILD)/pam_ispawn.so: $(call objects,pic,$(MODULE)) $(BUILD)/pic/libispawn.a pam_module/pam_ispawn.map
 	$(CC) -shared -o $@ $(filter %.o %.a,$^) $(SAN_TRAP) $(LINKHARD) $(LDFLAGS) \
@@ -129,7 +138,7 @@ FUZZ_FLAGS = -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated $(PATHS) -std=c17 -O1 
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzzers: $(FUZZ)
 $(BUILD)/fuzz/fuzz_profile: $(call objects,fuzzer,$(PROFILE))
-$(BUILD)/fuzzer/%.o: %.c Makefile | $(BUILD)/generated/seccomp_default.h
+$(BUILD)/fuzzer/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 $(BUILD)/fuzz/%: $(BUILD)/fuzzer/tests/fuzz/%.o $(call objects,fuzzer,$(COMMON))

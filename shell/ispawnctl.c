@@ -24,6 +24,11 @@ static const struct {
 	{"kill", "ID|USER", "end one session, or all sessions of a user", kill_run},
 	{"check", "[--config PATH]", "try whether configuration and machine can hold containers",
 	 check_run},
+	{"explain", "USER [--service S] [--from ADDRESS] [--json]",
+	 "what applies to a user, and where each way in ends", explain_run},
+	{"audit", "[--json]", "show who can log in and is not confined, and why", audit_run},
+	{"doctor", "[--prove USER [--identity FILE]]",
+	 "check all that logins depend on; try logins and look around in them", doctor_run},
 	{"gc", "", "clean up after sessions whose supervisor died", gc_run},
 };
 
@@ -61,7 +66,7 @@ static void print_usage(FILE *out)
 {
 	(void)fputs("usage: ispawnctl VERB [ARGUMENT...]\n\n", out); /* Ignored: see finish() */
 	for (size_t i = 0; i < ISP_ARRAY_SIZE(verbs); i++)
-		(void)fprintf(out, "  %-6s %-16s %s\n", verbs[i].name, verbs[i].arguments,
+		(void)fprintf(out, "  %s %s\n        %s\n", verbs[i].name, verbs[i].arguments,
 			      verbs[i].help);
 	(void)fputs("\n  --help                  this text\n"
 		    "\nExit status: 0 done, 1 failed or nothing found, 2 wrong arguments.\n",

@@ -29,6 +29,9 @@ int list_run(int argc, char **argv);
 int kill_run(int argc, char **argv);
 int check_run(int argc, char **argv);
 int gc_run(int argc, char **argv);
+int explain_run(int argc, char **argv);
+int audit_run(int argc, char **argv);
+int doctor_run(int argc, char **argv);
 
 /* --- ispawnctl-sessions.c: the registry as an array ------------------------------------------- */
 

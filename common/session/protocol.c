@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* protocol.c - messages; contract in ispawn/session/protocol.h */
 #include "ispawn/session/protocol.h"
+#include "build.h" /* generated: a digest of all sources */
 
 #include <sys/socket.h>
+
+/* One array and not two strings: what is looked for in a file must not stand in it twice. */
+static const char build_mark[] __attribute__((used)) = ISP_BUILD_PREFIX ISP_BUILD;
+
+const char *isp_protocol_build(void)
+{
+	return build_mark + sizeof(ISP_BUILD_PREFIX) - 1;
+}
 
 int isp_message_send(int sock_fd, struct isp_message *message, const int *fds, size_t fd_count,
 		     int flags)

@@ -23,6 +23,9 @@
 #ifndef ISPAWN_LIBEXECDIR
 #define ISPAWN_LIBEXECDIR "/usr/local/libexec/ispawn"
 #endif
+#ifndef ISPAWN_PAMDIR
+#define ISPAWN_PAMDIR "/lib/security"
+#endif
 #define ISPAWN_CONFIG_FILE ISPAWN_SYSCONFDIR "/ispawn.conf"
 #define ISPAWN_CONFIG_DROPINS "conf.d"                   /* beside the file */
 #define ISPAWN_PROFILES_DIR ISPAWN_SYSCONFDIR "/seccomp" /* NAME.json */

@@ -79,6 +79,17 @@ struct isp_message {
 	char text[ISP_MESSAGE_TEXT_SIZE]; /* untrusted unless the sender is the supervisor */
 };
 
+/*
+ * The programs of one session must be of one build: they talk by structures, not by a language.
+ * Each carries ISP_BUILD_PREFIX and a digest of its sources, which `ispawnctl doctor` looks for in
+ * the installed files.
+ */
+#define ISP_BUILD_PREFIX "ispawn-build:"
+#define ISP_BUILD_DIGITS 16
+
+/** isp_protocol_build() - our own digest, ISP_BUILD_DIGITS hexadecimal digits */
+const char *isp_protocol_build(void);
+
 /** isp_message_send() - fill in the magic and send; see isp_fd_send() for @fds and errors. */
 ISP_MUST_CHECK int isp_message_send(int sock_fd, struct isp_message *message, const int *fds,
 				    size_t fd_count, int flags);
