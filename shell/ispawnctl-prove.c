@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 
 #define LOGIN_MS 60000
+#define JUMP_MS 15000
 #define FACT_SIZE 128
 
 /*
@@ -324,17 +325,28 @@ static void by_door(struct proof *proof)
 		"LogLevel=ERROR", "-o", "ConnectTimeout=10", "-p", port, "-l",                     \
 		proof->account.subject.user
 
+/* Nobody answers at the listener: an ssh that has got there stays, until its time is over. */
+static void jump(struct proof *proof, const char *const argv[])
+{
+	const struct program program = {.argv = argv, .timeout_ms = JUMP_MS};
+	cleanup_free char *output = NULL;
+	struct isp_error err = {0};
+	int status = 0;
+	int r = program_run(&program, &output, &status, &err);
+
+	if (r < 0 && r != -ETIMEDOUT)
+		doctor_fail(&proof->doctor, "see the log", "ssh -W: %s", err.text);
+	else
+		tell_network(proof, "ssh -W");
+}
+
 static void by_ssh(struct proof *proof)
 {
 	cleanup_sshd struct sshd sshd = {.is_installed = false};
 	char port[16] = "22";
 	char target[32];
 	const char *const shell[] = {SSH_OPTIONS, "localhost", proof->command, NULL};
-	const char *const jump[] = {SSH_OPTIONS, "-W", target, "localhost", NULL};
-	const struct program program = {.argv = jump, .timeout_ms = LOGIN_MS};
-	cleanup_free char *output = NULL;
-	struct isp_error err = {0};
-	int status = 0;
+	const char *const forward[] = {SSH_OPTIONS, "-W", target, "localhost", NULL};
 
 	if (!proof->identity) {
 		doctor_note("ssh: needs --identity FILE, a private key that lets the user in");
@@ -343,12 +355,9 @@ static void by_ssh(struct proof *proof)
 	sshd_ask(proof->account.subject.user, "127.0.0.1", &sshd);
 	if (sshd.err.code == 0 && sshd_value(&sshd, "port", NULL))
 		(void)snprintf(port, sizeof(port), "%s", sshd_value(&sshd, "port", NULL));
-	log_in(proof, "ssh", shell, NULL);
 	(void)snprintf(target, sizeof(target), "127.0.0.1:%u", proof->port); /* fits */
-	if (program_run(&program, &output, &status, &err) < 0)
-		doctor_fail(&proof->doctor, "see the log", "ssh -W: %s", err.text);
-	else
-		tell_network(proof, "ssh -W");
+	log_in(proof, "ssh", shell, NULL);
+	jump(proof, forward);
 }
 
 /* --- all -------------------------------------------------------------------------------------- */

@@ -43,12 +43,15 @@ def hup_sshd():
 def sshd_config(*lines):
     """sshd with these lines in the place of its own ones of the same keywords."""
     words = {line.split()[0] for line in lines}
-    with restored(SSHD_CONFIG):
-        kept = [line for line in SSHD_CONFIG.read_text().splitlines() if (line.split() or [""])[0] not in words]
+    before = SSHD_CONFIG.read_text()
+    try:
+        kept = [line for line in before.splitlines() if (line.split() or [""])[0] not in words]
         SSHD_CONFIG.write_text("\n".join([*kept, *lines, ""]))
         hup_sshd()
         yield
-    hup_sshd()
+    finally:
+        SSHD_CONFIG.write_text(before)
+        hup_sshd()
 
 
 @contextlib.contextmanager
@@ -109,10 +112,11 @@ def verdicts(user, *arguments):
 def agree(host, user, ways=None, expected=None):
     """Each verdict is what a try comes to; of @expected, also what the test's author expects."""
     told = verdicts(user)
-    for name in ways or TRIALS:
-        assert (name, told[name]) == (name, TRIALS[name](host, user, told))
     for name, verdict in (expected or {}).items():
-        assert (name, told[name]) == (name, verdict)
+        assert told[name] == verdict, f"{name}: expected {verdict}, explained {told[name]}"
+    for name in ways or TRIALS:
+        tried = TRIALS[name](host, user, told)
+        assert told[name] == tried, f"{name}: tried {tried}, explained {told[name]}"
     return told
 
 
@@ -146,7 +150,7 @@ def sftp_client(user):
 
 def sftp(_host, user, told):
     # The client cannot say which of the two it is: the other one may serve it.
-    return DENIED if told["internal-sftp"] == HOST else sftp_client(user)
+    return DENIED if (told["sftp"], told["internal-sftp"]) == (DENIED, HOST) else sftp_client(user)
 
 
 def internal_sftp(_host, user, told):
@@ -156,10 +160,11 @@ def internal_sftp(_host, user, told):
 def su(host, user, _told, *flags):
     place = where(host.su(*flags, user, "-c", LOOK).stdout)
     # Whoever knows the password may name another shell, when /etc/shells has the user's.
-    child = host.spawn("su", "free", "-c", f"su --shell /bin/bash {user} -c '{LOOK}'")
-    child.expect("assword:")
-    child.sendline(f"{user}-password")
-    child.expect(pexpect.EOF)
+    child = host.spawn("setpriv", "--reuid=free", "--regid=free", "--init-groups",
+                       "su", *flags, "--shell", "/bin/bash", user, "-c", LOOK)
+    if child.expect(["assword:", pexpect.EOF]) == 0:
+        child.sendline(f"{user}-password")
+        child.expect(pexpect.EOF)
     return HOST if HOST in (place, where(child.before)) else place
 
 
@@ -221,7 +226,7 @@ def ssh_beside(user, *options, ready):
         wait_until(lambda: ready() or ssh.poll() is not None, what=f"ssh {options}")
         yield ssh
     finally:
-        ssh.terminate()
+        ssh.kill()
         ssh.communicate()
 
 
@@ -249,7 +254,7 @@ def by_port(user, option, port, hello=b""):
                 got += data
                 if GREETING in got:
                     return HOST
-        ssh.terminate()
+        ssh.kill()
         return refusal(ssh.stderr.read())
 
 
@@ -274,7 +279,7 @@ def forward_remote(_host, user, _told):
                     return DENIED
             return DENIED
         finally:
-            ssh.terminate()
+            ssh.kill()
             ssh.communicate()
 
 
@@ -425,5 +430,6 @@ HOST_OR_NOT = {"ssh-rc": ssh_rc, "ssh-environment": ssh_environment}
 
 def agree_host(host, user, name):
     told = verdicts(user)
-    assert (name, told[name] == HOST) == (name, HOST_OR_NOT[name](host, user, told) == HOST)
+    tried = HOST_OR_NOT[name](host, user, told)
+    assert (told[name] == HOST) == (tried == HOST), f"{name}: tried {tried}, explained {told[name]}"
     return told[name]
