@@ -64,6 +64,20 @@ static bool is_same_file(const char *a, const char *b)
 	       one.st_ino == other.st_ino;
 }
 
+/* A line of /proc/net/unix: number, references, protocol, flags, type, state, inode, path. */
+static bool is_door(char *line)
+{
+	char *words[8] = {NULL};
+	char *save = NULL;
+	size_t count = 0;
+
+	for (char *word = strtok_r(line, " ", &save); word && count < ISP_ARRAY_SIZE(words);
+	     word = strtok_r(NULL, " ", &save))
+		words[count++] = word;
+	return count == ISP_ARRAY_SIZE(words) && strcmp(words[7], ISPAWN_DOOR_SOCKET) == 0 &&
+	       (strtoul(words[3], NULL, 16) & LISTENS);
+}
+
 /* A connection would start a door; the kernel's list tells as much. */
 static bool is_door_open(void)
 {
@@ -72,14 +86,9 @@ static bool is_door_open(void)
 
 	if (isp_fd_read_file(AT_FDCWD, "/proc/net/unix", PROC_UNIX_MAX, &text) < 0)
 		return false;
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		unsigned int flags = 0;
-		int path = 0;
-
-		if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %n", &flags, &path) == 1 && path > 0 &&
-		    (flags & LISTENS) && strcmp(line + path, ISPAWN_DOOR_SOCKET) == 0)
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (is_door(line))
 			return true;
-	}
 	return false;
 }
 

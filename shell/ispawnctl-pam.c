@@ -348,7 +348,7 @@ static int read_lines(struct reader *reader, const char *name, struct place_in f
 		return isp_err_set(reader->err, ELOOP, ISP_STAGE_CONFIG,
 				   "PAM files include each other");
 	r = open_name(name, path, sizeof(path), &text, reader->err);
-	if (r < 0)
+	if (r < 0 || !text)
 		return r;
 	reader->includes++;
 	from.file = path;

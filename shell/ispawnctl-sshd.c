@@ -68,13 +68,12 @@ void sshd_ask(const char *user, const char *address, struct sshd *ret_sshd)
 
 const char *sshd_value(const struct sshd *sshd, const char *keyword, const char *after)
 {
-	const char *end = sshd->lines + sshd->size;
 	const char *line = after ? after + strlen(after) + 1 : sshd->lines;
 	size_t size = strlen(keyword);
 
 	if (!sshd->lines)
 		return NULL;
-	for (; line < end; line += strlen(line) + 1)
+	for (; line < sshd->lines + sshd->size; line += strlen(line) + 1)
 		if (strncmp(line, keyword, size) == 0 && line[size] == ' ')
 			return line + size + 1;
 	return NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* protocol.c - messages; contract in ispawn/session/protocol.h */
 #include "ispawn/session/protocol.h"
-#include "build.h" /* generated: a digest of all sources */
+/* generated: a digest of all sources */
+#include "build.h"
 
 #include <sys/socket.h>
 

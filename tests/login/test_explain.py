@@ -181,6 +181,15 @@ def test_x11(host):
         assert verdicts("guest")["x11"] == DENIED
 
 
+def test_a_tunnel(host):
+    with sshd_config("PermitTunnel yes"):
+        assert agree_host(host, "free", "tunnel") == HOST
+        assert agree_host(host, "guest", "tunnel") == CONFINED
+        host.guest("network = host")
+        assert agree_host(host, "guest", "tunnel") == HOST
+    assert agree_host(host, "guest", "tunnel") == DENIED
+
+
 def test_chroot_directory(host):
     """Below it the shell is not the covered one: there it is the host's own, bound elsewhere."""
     root = pathlib.Path("/srv/chroot")
@@ -188,8 +197,7 @@ def test_chroot_directory(host):
     run("mount", "--rbind", "/usr", str(root))
     try:
         with sshd_config(f"ChrootDirectory {root}"):
-            assert verdicts("guest")["ssh-command"] == HOST
-            assert verdicts("guest")["jump"] == CONFINED
+            agree(host, "guest", ["ssh-command", "ssh-shell", "jump"], {"ssh-command": HOST, "jump": CONFINED})
     finally:
         run("umount", "-l", str(root))
         root.rmdir()

@@ -13,6 +13,7 @@ import pwd
 import re
 import signal
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -364,6 +365,28 @@ def ssh_environment(host, user, _told):
         library.unlink()
 
 
+def tunnel(_host, user, _told):
+    """A device of the host's that the user may take: does sshd's end of the tunnel get it?"""
+    device = pathlib.Path("/dev/net/tun")
+    if not device.exists():
+        device.parent.mkdir(exist_ok=True)
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(10, 200))
+        device.chmod(0o666)
+    said = pathlib.Path("/tmp/tunnel-said")
+    assert run("ip", "tuntap", "add", "dev", "tun7", "mode", "tun", "user", user).returncode == 0
+    assert run("ip", "link", "set", "tun7", "up").returncode == 0
+    try:
+        with said.open("w") as log, subprocess.Popen(["ssh", *BATCH, "-N", "-w", "any:7", f"{user}@localhost"],
+                                                     stdin=subprocess.DEVNULL, stderr=log) as ssh:
+            try:
+                return wait_until(lambda: HOST if "LOWER_UP" in run("ip", "link", "show", "tun7").stdout
+                                  else "refused" if "failed" in said.read_text() else None, what="ssh -w")
+            finally:
+                ssh.kill()
+    finally:
+        run("ip", "tuntap", "del", "dev", "tun7", "mode", "tun")
+
+
 # --- cron and at ---------------------------------------------------------------------------------
 
 def cron(_host, user, _told):
@@ -425,7 +448,7 @@ TRIALS = {
     "door": socket_door,
 }
 # Where a program runs can be told of these, but not whether sshd was about to run it.
-HOST_OR_NOT = {"ssh-rc": ssh_rc, "ssh-environment": ssh_environment}
+HOST_OR_NOT = {"ssh-rc": ssh_rc, "ssh-environment": ssh_environment, "tunnel": tunnel}
 
 
 def agree_host(host, user, name):
