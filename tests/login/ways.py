@@ -384,7 +384,7 @@ def tunnel(_host, user, _told):
             finally:
                 ssh.kill()
     finally:
-        run("ip", "tuntap", "del", "dev", "tun7", "mode", "tun")
+        run("ip", "link", "del", "tun7")
 
 
 # --- cron and at ---------------------------------------------------------------------------------
