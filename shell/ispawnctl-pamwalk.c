@@ -177,16 +177,20 @@ static void go(struct walk *walk, struct state state)
 	ask(walk, state);
 }
 
-/* 256 KiB of states would be much for a stack frame in a recursion's caller. */
-static struct walk *walk_with(const struct pam_stack *stack, int ours_says)
+static void walk_with(const struct pam_stack *stack, int ours_says, struct walk *ret_walk)
 {
-	static struct walk walk;
+	memset(ret_walk, 0, sizeof(*ret_walk));
+	ret_walk->stack = stack;
+	ret_walk->ours_says = ours_says;
+	go(ret_walk, (struct state){.next = 0});
+}
 
-	memset(&walk, 0, sizeof(walk));
-	walk.stack = stack;
-	walk.ours_says = ours_says;
-	go(&walk, (struct state){.next = 0});
-	return &walk;
+static bool can_open(const struct pam_stack *stack, int ours_says)
+{
+	struct walk walk;
+
+	walk_with(stack, ours_says, &walk);
+	return walk.can_open;
 }
 
 /* A name without a slash is looked for where libpam's own modules are. */
@@ -210,18 +214,18 @@ static const struct pam_line *find_ours(const struct pam_stack *stack)
 
 void pam_walk(const struct pam_stack *stack, struct pam_finding *ret_finding)
 {
-	const struct walk *walk;
+	struct walk walk;
 
 	*ret_finding = (struct pam_finding){.ours = find_ours(stack)};
-	walk = walk_with(stack, CODE_SUCCESS);
-	ret_finding->is_shut = !walk->can_open;
+	walk_with(stack, CODE_SUCCESS, &walk);
+	ret_finding->is_shut = !walk.can_open;
 	if (!ret_finding->ours)
 		return;
-	if (walk->can_open_unmet)
-		ret_finding->skipper = walk->skipper;
-	ret_finding->is_alone = !walk_with(stack, CODE_IGNORE)->can_open;
-	ret_finding->is_weak = walk_with(stack, CODE_SESSION_ERR)->can_open ||
-			       walk_with(stack, CODE_PERM_DENIED)->can_open;
+	if (walk.can_open_unmet)
+		ret_finding->skipper = walk.skipper;
+	ret_finding->is_alone = !can_open(stack, CODE_IGNORE);
+	ret_finding->is_weak =
+		can_open(stack, CODE_SESSION_ERR) || can_open(stack, CODE_PERM_DENIED);
 	ret_finding->is_last = stack->lines[stack->count - 1].is_ours;
 	ret_finding->is_installed = is_installed(ret_finding->ours->module);
 }
