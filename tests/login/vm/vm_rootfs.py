@@ -116,7 +116,7 @@ def test_home_of_the_host(vm):
 def test_sudo_in_the_copy(vm):
     # setuid programs of an idmapped lower layer, on a mount that may not be nosuid for it
     vm.confine("privilege = sudo")
-    vm.root("grep -qs sudo /var/lib/ispawn/templates/default/rootfs/etc/sudoers.d/test")
+    vm.root("grep -qs NOPASSWD /var/lib/ispawn/templates/default/rootfs/etc/sudoers.d/test")
     facts = vm.facts("guest", "su_mode=$(stat -c %a:%u /usr/bin/sudo); echo mode=$su_mode; "
                               "sudo -n id -u 2>&1 | sed 's/^/sudo=/; 1q'")
     assert facts["mode"] == "4755:0"
