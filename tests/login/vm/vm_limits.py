@@ -94,10 +94,12 @@ def test_memory_bounds_all_logins_together(vm, log):
     with vm.session("guest", HOLD.format(90)):
         wait_until(lambda: int(vm.limit("memory.current")) > 90 << 20, "the first login to hold its memory")
         second = vm.ssh("guest", EAT.format(90))
-        assert "oom_kill 1" in vm.limit("memory.events").splitlines()
-        # which of the two the kernel takes is its choice
+        kills = re.search(r"^oom_kill (\d+)$", vm.limit("memory.events"), re.M)[1]
+        assert int(kills) >= 1
+        # Which of the two the kernel takes is its choice, and it may take both: each that reaches the
+        # limit before the first one's pages are free asks for a victim.
         is_first_alive = "dd" in vm.root("pgrep -l -u guest -x dd; true")
-        assert (second.stdout == "status 0\n") != is_first_alive
+        assert not (is_first_alive and second.stdout == "status 0\n")
     wait_until(lambda: limit_lines(log), "the log to tell of the limit")
 
 
