@@ -87,7 +87,7 @@ static int build(pam_handle_t *pamh, struct isp_module_session *session,
 	int r = isp_module_place_save(&session->place, err);
 
 	if (r == 0)
-		r = isp_launch(spec, &session->control_fd, err);
+		r = isp_launch(spec, -EBADF, &session->control_fd, err);
 	if (r < 0)
 		return r;
 	r = isp_launch_await(session->control_fd, spec, &net_fd, err);

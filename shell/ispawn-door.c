@@ -149,7 +149,7 @@ static int decide(struct door *door, enum isp_denial *ret_denial, struct isp_err
 static int build(struct door *door, struct isp_error *err)
 {
 	cleanup_close int net_fd = -EBADF; /* the peer has no use for it */
-	int r = isp_launch(&door->spec, &door->control_fd, err);
+	int r = isp_launch(&door->spec, -EBADF, &door->control_fd, err);
 
 	if (r == 0)
 		r = isp_launch_await(door->control_fd, &door->spec, &net_fd, err);

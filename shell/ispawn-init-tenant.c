@@ -22,6 +22,13 @@
 
 #define TTY_NAME_SIZE 32
 
+/* What the child writes when it does not become a program. */
+enum step { STEP_PREPARE, STEP_DIRECTORY, STEP_EXECUTE };
+struct report {
+	int32_t error;
+	uint32_t step;
+};
+
 /* What the child needs, gathered before the fork. */
 struct start {
 	const struct init *init;
@@ -118,7 +125,7 @@ static int place_streams(const struct start *start)
 }
 
 /* "-bash" tells a shell that it is a login shell, as login(1) and sshd do. */
-static int make_argv(const struct start *start, char ***ret_argv)
+static int make_shell_argv(const struct start *start, char ***ret_argv)
 {
 	const struct isp_request *request = start->request;
 	const char *slash = strrchr(start->init->shell, '/');
@@ -145,8 +152,20 @@ static void enter_home(const struct isp_spec *spec)
 		_exit(STATUS_OURS);
 }
 
-/* Returns only when something fails: -errno. */
-static int become_tenant(const struct start *start)
+/* A command's own name, looked for as a shell does; execvp(3) reads PATH of the tenant's own
+ * environment, and hands a script without "#!" to the container's /bin/sh. */
+static void execute(const struct start *start, char **argv, char **environment)
+{
+	if (start->request->is_command) {
+		environ = environment;
+		(void)execvp(argv[0], argv);
+	} else {
+		(void)execve(start->init->shell, argv, environment);
+	}
+}
+
+/* Returns only when something fails: -errno. @ret_step: what did */
+static int become_tenant(const struct start *start, uint32_t *ret_step)
 {
 	char **argv = NULL, **environment = NULL;
 	int r;
@@ -156,8 +175,10 @@ static int become_tenant(const struct start *start)
 	if (start->peer_fd >= 0 && ioctl(start->peer_fd, TIOCSCTTY, 0) != 0)
 		return -errno;
 	r = place_streams(start);
-	if (r == 0)
-		r = make_argv(start, &argv);
+	if (r == 0 && start->request->is_command)
+		argv = start->request->args;
+	else if (r == 0)
+		r = make_shell_argv(start, &argv);
 	if (r == 0)
 		r = isp_environment_build(&start->init->spec, start->request, start->init->shell,
 					  start->tty_name[0] ? start->tty_name : NULL,
@@ -165,11 +186,17 @@ static int become_tenant(const struct start *start)
 	if (r != 0)
 		return r;
 	(void)umask(start->request->umask);
-	enter_home(&start->init->spec);
+	if (start->request->directory && chdir(start->request->directory) != 0) {
+		*ret_step = STEP_DIRECTORY;
+		return -errno;
+	}
+	if (!start->request->directory)
+		enter_home(&start->init->spec);
 	r = reset_signals();
 	if (r < 0)
 		return r;
-	(void)execve(start->init->shell, argv, environment);
+	*ret_step = STEP_EXECUTE;
+	execute(start, argv, environment);
 	return -errno;
 }
 
@@ -178,10 +205,11 @@ static pid_t fork_tenant(const struct start *start, int report_fd)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		int error = -become_tenant(start);
+		struct report report = {.step = STEP_PREPARE};
 
+		report.error = -become_tenant(start, &report.step);
 		/* Ignored: init is gone then, and with it this whole container. */
-		(void)!write(report_fd, &error, sizeof(error));
+		(void)!write(report_fd, &report, sizeof(report));
 		_exit(STATUS_OURS);
 	}
 	return pid;
@@ -236,6 +264,19 @@ static int read_request(const struct isp_message *open, const int *fds, size_t f
 	return 0;
 }
 
+/* Threat: an account that its policy holds to one shell asks for another program by name. */
+static int check_program(const struct init *init, const struct isp_request *request,
+			 struct isp_error *err)
+{
+	if (request->is_command && !init->spec.runs_commands)
+		return isp_err_set(err, EACCES, ISP_STAGE_TENANT,
+				   "this account runs its shell and nothing else by name");
+	if (!request->is_command && !init->shell[0])
+		return isp_err_set(err, ENOENT, ISP_STAGE_TENANT,
+				   "there is no shell in this container");
+	return 0;
+}
+
 int tenant_start(struct init *init, const struct isp_message *open, int *fds, size_t fd_count,
 		 int *ret_status, struct isp_error *err)
 {
@@ -245,16 +286,19 @@ int tenant_start(struct init *init, const struct isp_message *open, int *fds, si
 	int r;
 
 	*ret_status = STATUS_OURS;
-	if (!init->shell[0])
+	if (!init->shell[0] && !init->spec.runs_commands)
 		return isp_err_set(err, EACCES, ISP_STAGE_TENANT,
 				   "this account is for forwarding only");
 	r = read_request(open, fds, fd_count, &bytes, &request, err);
+	if (r == 0)
+		r = check_program(init, &request, err);
 	if (r < 0)
 		return r;
 	r = isp_tenants_add(&init->tenants, open->tenant, &tenant);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_TENANT, "one more program than %d at once",
 				   ISP_TENANTS_MAX);
+	tenant->is_command = request.is_command;
 	r = launch(init, &request, tenant, fds + 1, err);
 	if (r < 0)
 		isp_tenants_remove(tenant);
@@ -264,13 +308,21 @@ int tenant_start(struct init *init, const struct isp_message *open, int *fds, si
 int tenant_exec_result(const struct init *init, struct isp_tenant *tenant, int *ret_status,
 		       struct isp_error *err)
 {
-	int error = 0;
-	ssize_t n = isp_fd_read_all(tenant->start_fd, &error, sizeof(error));
+	struct report report = {0};
+	ssize_t n = isp_fd_read_all(tenant->start_fd, &report, sizeof(report));
 
 	isp_fd_close(&tenant->start_fd);
-	if (n != (ssize_t)sizeof(error)) /* closed by the exec, or by an end before it */
+	if (n != (ssize_t)sizeof(report)) /* closed by the exec, or by an end before it */
 		return 0;
-	*ret_status = error == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN;
-	return isp_err_set(err, error, ISP_STAGE_TENANT, "run the shell %s inside the container",
-			   init->shell);
+	*ret_status = report.step == STEP_DIRECTORY ? STATUS_OURS
+		      : report.error == ENOENT      ? STATUS_NOT_FOUND
+						    : STATUS_CANNOT_RUN;
+	if (report.step == STEP_DIRECTORY)
+		return isp_err_set(err, report.error, ISP_STAGE_TENANT,
+				   "enter the working directory inside the container");
+	if (tenant->is_command)
+		return isp_err_set(err, report.error, ISP_STAGE_TENANT,
+				   "run the command inside the container");
+	return isp_err_set(err, report.error, ISP_STAGE_TENANT,
+			   "run the shell %s inside the container", init->shell);
 }

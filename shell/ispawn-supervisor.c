@@ -2,11 +2,12 @@
 /*
  * ispawn-supervisor - the host-side process of one session
  *
- * Runs as host root, started by a door with an empty environment and three descriptors:
+ * Runs as host root, started by a door with an empty environment and these descriptors:
  *
  *	3  the socket to the door, whose end of file ends the session
  *	4  the frozen spec, a sealed memfd
  *	5  a pidfd of the PAM application (may be closed: then the socket alone counts)
+ *	6  the directory that is run in place; closed where the spec names none
  *
  * It reads no configuration.  It answers READY, or FAILED when everything it had begun is undone.
  * This file is its life in order; each step's work is in common/.
@@ -25,7 +26,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
-enum { DOOR_FD = 3, SPEC_FD = 4, APPLICATION_FD = 5, FIRST_FREE_FD = 6 };
+enum { DOOR_FD = 3, SPEC_FD = 4, APPLICATION_FD = 5, DIRECTORY_FD = 6, FIRST_FREE_FD = 7 };
 
 static int take_descriptors(struct isp_supervisor *s, struct isp_error *err)
 {
@@ -33,7 +34,7 @@ static int take_descriptors(struct isp_supervisor *s, struct isp_error *err)
 	 * sending to it fails, and the log is told instead. */
 	s->door_fd = DOOR_FD;
 	for (int fd = 0; fd < FIRST_FREE_FD; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && fd != APPLICATION_FD)
+		if (fcntl(fd, F_GETFD) < 0 && fd < APPLICATION_FD)
 			return isp_err_set(
 				err, EBADF, ISP_STAGE_START,
 				"descriptor %d is closed: ispawn-supervisor is started by "
@@ -44,6 +45,8 @@ static int take_descriptors(struct isp_supervisor *s, struct isp_error *err)
 	s->spec_fd = SPEC_FD;
 	if (fcntl(APPLICATION_FD, F_SETFD, FD_CLOEXEC) == 0)
 		s->application_fd = APPLICATION_FD;
+	if (fcntl(DIRECTORY_FD, F_SETFD, FD_CLOEXEC) == 0)
+		s->directory_fd = DIRECTORY_FD;
 	if (fcntl(DOOR_FD, F_SETFD, FD_CLOEXEC) != 0 || fcntl(SPEC_FD, F_SETFD, FD_CLOEXEC) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_START, "set close-on-exec");
 	return 0;
@@ -55,7 +58,11 @@ static int read_spec(struct isp_supervisor *s, struct isp_error *err)
 
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_SPEC, "read the spec (a sealed memfd)");
-	return isp_spec_decode(s->spec_bytes, s->spec_size, &s->spec, err);
+	r = isp_spec_decode(s->spec_bytes, s->spec_size, &s->spec, err);
+	if (r == 0 && (s->spec.directory[0] != '\0') != (s->directory_fd >= 0))
+		r = isp_err_set(err, EPROTO, ISP_STAGE_SPEC,
+				"a directory without its descriptor, or the other way round");
+	return r;
 }
 
 /* The login's soft limit may be too low for as many connections as there may be: accept(2) would
@@ -91,7 +98,7 @@ static int leave_login(struct isp_supervisor *s, struct isp_error *err)
 	s->signal_fd = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signal_fd < 0)
 		return isp_err_set(err, errno, ISP_STAGE_START, "make a signalfd");
-	return isp_cgroup_leave_login(err);
+	return s->spec.is_unlimited ? 0 : isp_cgroup_leave_login(err);
 }
 
 static int start(struct isp_supervisor *s, struct isp_error *err)
@@ -102,6 +109,10 @@ static int start(struct isp_supervisor *s, struct isp_error *err)
 	isp_log_open("ispawn-supervisor", false);
 	if (r == 0)
 		r = read_spec(s, err);
+	/* Its user and its ids are those of the user's own namespace: to whoever reads the host's
+	 * log they would be somebody else's. */
+	if (r == 0 && s->spec.is_rootless)
+		isp_log_mute();
 	if (r == 0)
 		r = leave_login(s, err);
 	if (r == 0)

@@ -124,7 +124,7 @@ static bool ask(const char *id, int connection_fd)
 static bool kill_inside(const struct isp_listed *session)
 {
 	cleanup_cgroup struct isp_cgroup cgroup = {.count = 0};
-	int r = isp_cgroup_open(session->spec.user, session->id, &cgroup);
+	int r = isp_cgroup_open(isp_spec_owner_name(&session->spec), session->id, &cgroup);
 
 	if (r < 0)
 		return r == -ENOENT;
@@ -135,7 +135,7 @@ static int sweep(const struct isp_listed *session, const char *done)
 {
 	struct isp_error err = {0};
 
-	if (isp_registry_sweep(session->spec.user, ISP_SWEEP_MS, NULL, &err) < 0)
+	if (isp_registry_sweep(isp_spec_owner_name(&session->spec), ISP_SWEEP_MS, NULL, &err) < 0)
 		return say_error(&err);
 	(void)printf("%s: %s\n", session->id, done);
 	return STATUS_OK;
@@ -189,7 +189,7 @@ static int kill_matching(const struct sessions *sessions, const char *name, size
 			return kill_session(&sessions->items[i]);
 		}
 	for (size_t i = 0; i < sessions->count; i++) {
-		if (strcmp(sessions->items[i].spec.user, name) != 0)
+		if (strcmp(isp_spec_owner_name(&sessions->items[i].spec), name) != 0)
 			continue;
 		++*found;
 		if (kill_session(&sessions->items[i]) != STATUS_OK)

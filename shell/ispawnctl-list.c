@@ -38,7 +38,7 @@ static struct row read_row(const struct isp_listed *listed, int64_t now_s)
 	struct row row = {.listed = listed, .now_s = now_s};
 
 	/* Ignored: a session that is just ending, or whose cgroup was swept, has no counters. */
-	if (isp_cgroup_open(listed->spec.user, listed->id, &cgroup) == 0) {
+	if (isp_cgroup_open(isp_spec_owner_name(&listed->spec), listed->id, &cgroup) == 0) {
 		isp_cgroup_usage(&cgroup, &row.usage);
 		row.is_counted = true;
 	}
@@ -60,7 +60,7 @@ static void show_session(const struct row *row, char *cell)
 
 static void show_user(const struct row *row, char *cell)
 {
-	isp_escape(cell, CELL_SIZE, row->listed->spec.user);
+	isp_escape(cell, CELL_SIZE, isp_spec_owner_name(&row->listed->spec));
 }
 
 static void show_service(const struct row *row, char *cell)
@@ -197,8 +197,8 @@ static void write_object(struct isp_json *json, const struct row *row)
 
 	isp_json_begin(json, NULL, '{');
 	isp_json_string(json, "session", l->id);
-	isp_json_string(json, "user", l->spec.user);
-	isp_json_number(json, "uid", l->spec.uid);
+	isp_json_string(json, "user", isp_spec_owner_name(&l->spec));
+	isp_json_number(json, "uid", isp_spec_owner_uid(&l->spec));
 	isp_json_string(json, "service", l->spec.service);
 	isp_json_string(json, "rhost", l->spec.rhost);
 	isp_json_string(json, "tty", l->spec.tty);

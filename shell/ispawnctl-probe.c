@@ -182,8 +182,10 @@ static int open_places(const struct scratch *scratch, struct isp_store *store,
 
 static int try_rootfs(const void *closure, struct isp_error *err)
 {
+	static char no_directory[] = "";
 	const struct scratch *scratch = closure;
 	const struct isp_spec spec = {
+		.directory = no_directory,
 		.uid = OWN_ID,
 		.gid = OWN_ID,
 		.rootfs = scratch->rootfs,

@@ -154,6 +154,20 @@ int isp_path_open_trusted(const char *path, int flags, enum isp_stage stage, int
 	return 0;
 }
 
+int isp_path_open_program(const char *path, bool is_rootless, enum isp_stage stage, int *ret_fd,
+			  struct isp_error *err)
+{
+	int fd;
+
+	if (!is_rootless)
+		return isp_path_open_trusted(path, O_PATH, stage, ret_fd, err);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return isp_err_set(err, errno, stage, "open \"%s\"", path);
+	*ret_fd = fd;
+	return 0;
+}
+
 int isp_path_make_dir(int dir_fd, const char *name, unsigned int mode, int *ret_fd)
 {
 	cleanup_close int fd = -EBADF;

@@ -249,6 +249,10 @@ static int name_cgroup(const char *user, const char *session, struct isp_cgroup 
 {
 	if (!isp_name_is_safe(user) || !isp_session_id_is_valid(session))
 		return -EINVAL;
+	/* Root has no limits that all containers share: each run has its own, and runs side by side
+	 * must not change one another's. */
+	if (strcmp(user, ISP_ROOT_NAME) == 0)
+		user = session;
 	memcpy(cgroup->user, user, strlen(user) + 1);
 	memcpy(cgroup->session, session, strlen(session) + 1);
 	return 0;

@@ -30,9 +30,8 @@ static int fail(struct isp_error *err, const char *what)
 
 int isp_drop_become_container_root(struct isp_builder *b, struct isp_error *err)
 {
-	(void)b;
 	/* Until here the ids were the host root's, which mean nothing in this user namespace. */
-	if (setgroups(0, NULL) != 0)
+	if (!b->spec->has_one_id && setgroups(0, NULL) != 0)
 		return fail(err, "empty the group list");
 	if (setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
 		return fail(err, "become the container's root");
@@ -92,7 +91,9 @@ static int drop_ids(const struct isp_spec *spec, const struct identity *id, stru
 
 	for (size_t i = 0; i < spec->group_count; i++)
 		groups[i] = spec->groups[i].gid;
-	if (setgroups(spec->group_count, groups) != 0)
+	/* Kernel: user_namespaces(7), setgroups: who maps his own id alone may not, and keeps his
+	 * groups.  Whoever asked for such a container has been told. */
+	if (!spec->has_one_id && setgroups(spec->group_count, groups) != 0)
 		return fail(err, "set the supplementary groups");
 	if (setresgid(id->gid, id->gid, id->gid) != 0)
 		return fail(err, "set the group id");
@@ -131,7 +132,7 @@ static int prove_ids(const struct isp_spec *spec, const struct identity *id, str
 	uid_t uids[3];
 	gid_t gids[3];
 	gid_t groups[ISP_LIST_MAX + 1];
-	int count = getgroups(ISP_LIST_MAX + 1, groups);
+	int count = spec->has_one_id ? 0 : getgroups(ISP_LIST_MAX + 1, groups);
 
 	if (getresuid(&uids[0], &uids[1], &uids[2]) != 0 ||
 	    getresgid(&gids[0], &gids[1], &gids[2]) != 0)

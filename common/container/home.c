@@ -130,8 +130,11 @@ int isp_home_attach(struct isp_builder *b, struct isp_error *err)
 {
 	bool is_tmpfs = b->spec->home == ISP_HOME_TMPFS;
 	int mount_fd = is_tmpfs ? b->fs_fds[ISP_FS_HOME] : b->home_fd;
-	int r = isp_tree_make_dirs(b->spec->home_path);
+	int r;
 
+	if (b->spec->directory[0])
+		return 0; /* it has its own */
+	r = isp_tree_make_dirs(b->spec->home_path);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_IDENTITY, "make the mount point \"%s\"",
 				   b->spec->home_path);

@@ -154,21 +154,36 @@ static int ensure_text(const char *path, const char *text, unsigned int mode, st
 		     : 0;
 }
 
+/* A directory that is run in place is not edited: the files stand in /run and are mounted over. */
+static int show_files(const char *hostname, const char *hosts, struct isp_error *err)
+{
+	int r = isp_tree_show("/etc/hostname", hostname);
+
+	if (r == 0)
+		r = isp_tree_show("/etc/hosts", hosts);
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_IDENTITY,
+				   "show the container's own \"/etc/hostname\" and \"/etc/hosts\"")
+		     : 0;
+}
+
 int isp_identity_write_files(struct isp_builder *b, struct isp_error *err)
 {
 	char hostname[sizeof(b->spec->hostname) + 1];
 	char machine_id[40];
 	char hosts[256];
-	int r = isp_tree_make_dirs("/etc");
+	int r;
 
-	if (r < 0)
-		return isp_err_set(err, -r, ISP_STAGE_IDENTITY, "make the copy's \"/etc\"");
 	(void)snprintf(hostname, sizeof(hostname), "%s\n", b->spec->hostname);
 	(void)snprintf(machine_id, sizeof(machine_id), "%s\n", b->machine_id);
 	(void)snprintf(hosts, sizeof(hosts),
 		       "127.0.0.1\tlocalhost\n127.0.1.1\t%s\n"
 		       "::1\tlocalhost ip6-localhost ip6-loopback\n",
 		       b->spec->hostname);
+	if (b->spec->directory[0])
+		return show_files(hostname, hosts, err);
+	r = isp_tree_make_dirs("/etc");
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_IDENTITY, "make the copy's \"/etc\"");
 	r = ensure_user(b, err);
 	if (r == 0)
 		r = ensure_groups(b->spec, err);
@@ -199,6 +214,8 @@ int isp_identity_find_shell(struct isp_builder *b, struct isp_error *err)
 		(void)snprintf(b->shell, sizeof(b->shell), "%s", candidates[i]); /* paths fit */
 		return 0;
 	}
+	if (b->spec->runs_commands)
+		return 0; /* a tree of one program needs no shell */
 	return isp_err_set(err, ENOENT, ISP_STAGE_IDENTITY,
 			   "the shell \"%s\" is not a program inside template \"%s\"",
 			   b->spec->shell, b->spec->template_name);

@@ -76,6 +76,8 @@ static bool holds(uint64_t start, uint32_t id)
 /* Kernel: user_namespaces(7): ids that stand for themselves may not be in the range as well. */
 static bool holds_own_ids(uint64_t start, const struct isp_spec *spec)
 {
+	if (spec->owner == ISP_OWNER_ROOT)
+		return false; /* none stands for itself */
 	for (size_t i = 0; i < spec->group_count; i++)
 		if (holds(start, spec->groups[i].gid))
 			return true;
@@ -184,12 +186,18 @@ int isp_idmap_find(int store_fd, const struct isp_spec *spec, struct isp_idmap *
 {
 	cleanup_free char *subuid = NULL;
 	cleanup_free char *subgid = NULL;
-	struct owner_search uids = {.spec = spec, .user = spec->user};
-	struct owner_search gids = {.spec = spec, .user = spec->user};
+	struct owner_search uids = {.spec = spec, .user = isp_spec_owner_name(spec)};
+	struct owner_search gids = {.spec = spec, .user = isp_spec_owner_name(spec)};
 	int r;
 
-	(void)snprintf(uids.uid, sizeof(uids.uid), "%u", spec->uid);
-	(void)snprintf(gids.uid, sizeof(gids.uid), "%u", spec->uid);
+	/* The namespace that the user has made has the ids already, those of a tree and no others.
+	 */
+	if (spec->is_rootless) {
+		*ret_map = (struct isp_idmap){0};
+		return 0;
+	}
+	(void)snprintf(uids.uid, sizeof(uids.uid), "%u", isp_spec_owner_uid(spec));
+	(void)snprintf(gids.uid, sizeof(gids.uid), "%u", isp_spec_owner_uid(spec));
 	r = read_database(AT_FDCWD, "/etc/subuid", &subuid, err);
 	if (r == 0)
 		r = read_database(AT_FDCWD, "/etc/subgid", &subgid, err);
@@ -204,6 +212,30 @@ int isp_idmap_find(int store_fd, const struct isp_spec *spec, struct isp_idmap *
 	*ret_map = (struct isp_idmap){.uid_start = (uint32_t)uids.start,
 				      .gid_start = (uint32_t)gids.start};
 	return 0;
+}
+
+int isp_idmap_find_subordinate(const char *user, uid_t uid, struct isp_idmap *ret_map,
+			       struct isp_error *err)
+{
+	/* Of root's containers no id stands for itself: every range will do. */
+	static const struct isp_spec any = {.owner = ISP_OWNER_ROOT};
+	struct owner_search uids = {.spec = &any, .user = user};
+	struct owner_search gids = {.spec = &any, .user = user};
+	cleanup_free char *subuid = NULL;
+	cleanup_free char *subgid = NULL;
+	int r = read_database(AT_FDCWD, "/etc/subuid", &subuid, err);
+
+	if (r == 0)
+		r = read_database(AT_FDCWD, "/etc/subgid", &subgid, err);
+	if (r != 0)
+		return r;
+	(void)snprintf(uids.uid, sizeof(uids.uid), "%u", uid);
+	(void)snprintf(gids.uid, sizeof(gids.uid), "%u", uid);
+	if (!visit_ranges(subuid, is_owners, &uids) || !visit_ranges(subgid, is_owners, &gids))
+		return 0;
+	*ret_map = (struct isp_idmap){.uid_start = (uint32_t)uids.start,
+				      .gid_start = (uint32_t)gids.start};
+	return 1;
 }
 
 /* Appends "INSIDE OUTSIDE COUNT\n". */
@@ -262,46 +294,76 @@ static size_t sort_unique(uint32_t *ids, size_t count)
 	return kept;
 }
 
-static int write_map(pid_t pid, const char *file, uint32_t start, const uint32_t *own, size_t count,
-		     struct isp_error *err)
+/* A map to write. */
+struct map {
+	const char *file;
+	uint32_t start;
+	const uint32_t *own;
+	size_t own_count;
+	bool has_one_id;
+};
+
+static int write_map(pid_t pid, const struct map *map, struct isp_error *err)
 {
 	char text[ISP_IDMAP_TEXT_SIZE];
 	char path[64];
-	int r = isp_idmap_format(start, own, count, text);
+	int r = isp_idmap_format(map->start, map->own, map->own_count, text);
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, map->file);
+	if (r == 0 && map->has_one_id)
+		(void)snprintf(text, sizeof(text), "0 %u 1\n", map->start); /* fits */
 	if (r == 0)
 		r = isp_fd_write_file(AT_FDCWD, path, text);
-	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_IDMAP, "write %s (range from %u)", file,
-				   start)
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_IDMAP, "write %s (range from %u)", map->file,
+				   map->start)
 		     : 0;
+}
+
+/* Kernel: user_namespaces(7): each line must lie within one line of the parent's own map, where 0,
+ * who is the user, and the others have different ones. */
+static int write_tree_maps(pid_t pid, const struct isp_spec *spec, const struct isp_idmap *map,
+			   struct isp_error *err)
+{
+	static const uint32_t zero;
+	size_t apart = spec->is_rootless ? 1 : 0;
+	const struct map uids = {"uid_map", map->uid_start, &zero, apart, spec->has_one_id};
+	const struct map gids = {"gid_map", map->gid_start, &zero, apart, spec->has_one_id};
+	int r = write_map(pid, &uids, err);
+
+	return r < 0 ? r : write_map(pid, &gids, err);
 }
 
 int isp_idmap_write(pid_t pid, const struct isp_spec *spec, const struct isp_idmap *map,
 		    struct isp_error *err)
 {
-	uint32_t uid = spec->uid;
-	uint32_t gids[1 + ISP_LIST_MAX] = {spec->gid};
-	size_t gid_count = 1;
+	const uint32_t own_uid = spec->uid;
+	uint32_t own_gids[1 + ISP_LIST_MAX] = {spec->gid};
+	struct map uids = {"uid_map", map->uid_start, &own_uid, 1, false};
+	struct map gids = {"gid_map", map->gid_start, own_gids, 1, false};
 	int r;
 
+	if (spec->owner == ISP_OWNER_ROOT)
+		return write_tree_maps(pid, spec, map, err);
 	for (size_t i = 0; i < spec->group_count; i++)
-		gids[gid_count++] = spec->groups[i].gid;
-	gid_count = sort_unique(gids, gid_count);
-	r = write_map(pid, "uid_map", map->uid_start, &uid, 1, err);
-	return r < 0 ? r : write_map(pid, "gid_map", map->gid_start, gids, gid_count, err);
+		own_gids[gids.own_count++] = spec->groups[i].gid;
+	gids.own_count = sort_unique(own_gids, gids.own_count);
+	r = write_map(pid, &uids, err);
+	return r < 0 ? r : write_map(pid, &gids, err);
 }
 
 int isp_idmap_mount(int mount_fd, int userns_fd, uint64_t attributes, const char *what,
 		    struct isp_error *err)
 {
-	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP | attributes,
-				  .propagation = MS_PRIVATE, /* as in rootfs.c */
-				  .userns_fd = (__u64)userns_fd};
+	/* Private for the reason that stands in rootfs.c. */
+	struct mount_attr attr = {.attr_set = attributes, .propagation = MS_PRIVATE};
 
+	if (userns_fd >= 0) {
+		attr.attr_set |= MOUNT_ATTR_IDMAP;
+		attr.userns_fd = (__u64)userns_fd;
+	}
 	if (isp_sys_mount_setattr(mount_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0)
 		return 0;
-	if (errno == EINVAL)
+	if (errno == EINVAL && userns_fd >= 0)
 		return isp_err_set(err, EINVAL, ISP_STAGE_IDMAP,
 				   "%s: its file system has no idmapped mounts", what);
 	return isp_err_set(err, errno, ISP_STAGE_IDMAP, "idmap the mount of %s", what);

@@ -87,10 +87,14 @@ static int make_one(const struct filesystem *fs, const struct isp_spec *spec, in
 
 	if (fs_fd < 0)
 		return fail(err, ISP_STAGE_MOUNTS, "open file system", fs->type);
-	for (size_t i = 0; i < OPTIONS_MAX && fs->options[i][0]; i++)
+	for (size_t i = 0; i < OPTIONS_MAX && fs->options[i][0]; i++) {
+		/* A group that is not there cannot own the terminals. */
+		if (spec->has_one_id && strcmp(fs->options[i][0], "gid") == 0)
+			continue;
 		if (isp_sys_fsconfig(fs_fd, FSCONFIG_SET_STRING, fs->options[i][0],
 				     fs->options[i][1], 0) != 0)
 			return fail(err, ISP_STAGE_MOUNTS, "set an option of", fs->type);
+	}
 	if (fs->sized == SIZED_TMP && isp_tmpfs_set_size(fs_fd, spec->tmp_size_bytes) != 0)
 		return fail(err, ISP_STAGE_MOUNTS, "set the size (tmp_size) of", fs->type);
 	if (isp_sys_fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0)
@@ -106,7 +110,7 @@ int isp_mounts_make(struct isp_builder *b, struct isp_error *err)
 
 		if (b->fs_fds[i] >= 0) /* the host's sysfs, from the supervisor */
 			continue;
-		if (i == ISP_FS_HOME && b->spec->home != ISP_HOME_TMPFS)
+		if (i == ISP_FS_HOME && (b->spec->home != ISP_HOME_TMPFS || b->spec->directory[0]))
 			continue;
 		r = make_one(&filesystems[i], b->spec, &b->fs_fds[i], err);
 		if (r < 0)

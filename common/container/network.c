@@ -32,7 +32,15 @@ static char *format_resolvers(const struct isp_spec *spec)
 int isp_network_write_resolv(struct isp_builder *b, struct isp_error *err)
 {
 	cleanup_free char *text = format_resolvers(b->spec);
-	int r = text ? isp_tree_write("/etc/resolv.conf", text, 0644) : -ENOMEM;
+	int r;
+
+	/* In a directory that is run in place the tree's own file stays, unless there are some. */
+	if (b->spec->directory[0] && b->spec->dns_count == 0)
+		return 0;
+	if (text && b->spec->directory[0])
+		r = isp_tree_show("/etc/resolv.conf", text);
+	else
+		r = text ? isp_tree_write("/etc/resolv.conf", text, 0644) : -ENOMEM;
 
 	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_NETWORK,
 				   "write the copy's \"/etc/resolv.conf\"")

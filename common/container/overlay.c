@@ -46,12 +46,11 @@ static int attach(int mount_fd, const char *name, struct isp_error *err)
 
 static int attach_lower(const struct isp_place *place, struct isp_error *err)
 {
-	cleanup_close int fd =
-		isp_sys_open_tree(place->store->template_fd, "", CLONE_TREE | AT_EMPTY_PATH);
-	int r;
+	cleanup_close int fd = -EBADF;
+	int r = isp_rootfs_take_template(place, &fd, err);
 
-	if (fd < 0)
-		return fail(err, "clone the mount of the template");
+	if (r < 0)
+		return r;
 	r = isp_idmap_mount(fd, place->userns_fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV,
 			    "the template", err);
 	return r < 0 ? r : attach(fd, LOWER, err);
@@ -121,7 +120,9 @@ static int make_layers(struct isp_error *err)
 	return 0;
 }
 
-static int mount_overlay(bool is_volatile, int *ret_fd, struct isp_error *err)
+/* Kernel: overlayfs.rst, userxattr (5.11): what the overlay notes down goes where a user namespace
+ * may write, since trusted.* is for the host's root alone. */
+static int mount_overlay(bool is_volatile, bool is_rootless, int *ret_fd, struct isp_error *err)
 {
 	static const char *const options[][2] = {
 		{"lowerdir", LOWER},
@@ -142,6 +143,8 @@ static int mount_overlay(bool is_volatile, int *ret_fd, struct isp_error *err)
 					   options[i][0], options[i][1]);
 	if (is_volatile && isp_sys_fsconfig(fs_fd, FSCONFIG_SET_FLAG, "volatile", NULL, 0) != 0)
 		return fail(err, "set volatile");
+	if (is_rootless && isp_sys_fsconfig(fs_fd, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) != 0)
+		return fail(err, "set userxattr");
 	if (isp_sys_fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0)
 		return fail(err, "create it over idmapped layers (Linux 5.19 or newer)");
 	*ret_fd = isp_sys_fsmount(fs_fd, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV);
@@ -162,7 +165,7 @@ static int mount_as_container_root(const struct isp_place *place, bool is_memory
 	if (r == 0)
 		r = make_layers(err);
 	if (r == 0)
-		r = mount_overlay(is_memory, ret_fd, err);
+		r = mount_overlay(is_memory, place->spec->is_rootless, ret_fd, err);
 	/* In any case: with half of the ids changed nobody could clean up after the session. */
 	back = become_fs_ids(0, 0);
 	if (back < 0)

@@ -55,12 +55,57 @@ static int set_attributes(int mount_fd, unsigned int flags, uint64_t attributes,
 	return 0;
 }
 
+int isp_rootfs_detach(const char *what, int *fd, struct isp_error *err)
+{
+	int detached_fd = isp_sys_open_tree(*fd, "", CLONE_TREE | AT_EMPTY_PATH);
+
+	if (detached_fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "clone the mount of \"%s\"", what);
+	isp_fd_close(fd);
+	*fd = detached_fd;
+	return 0;
+}
+
+int isp_rootfs_take_template(const struct isp_place *place, int *ret_fd, struct isp_error *err)
+{
+	int template_fd = place->store->template_fd;
+
+	/* Kernel: before 6.15 a detached mount cannot be cloned; this one is ours to use up. */
+	*ret_fd = place->spec->directory[0]
+			  ? fcntl(template_fd, F_DUPFD_CLOEXEC, 0)
+			  : isp_sys_open_tree(template_fd, "", CLONE_TREE | AT_EMPTY_PATH);
+	return *ret_fd < 0 ? isp_err_set(err, errno, ISP_STAGE_ROOTFS,
+					 "clone the mount of the template")
+			   : 0;
+}
+
+/* The directory that a door has opened, itself: without what is mounted below it. */
+static int make_in_place(const struct isp_place *place, int *ret_fd, struct isp_error *err)
+{
+	cleanup_close int fd = -EBADF;
+	int r = isp_rootfs_take_template(place, &fd, err);
+
+	if (r < 0)
+		return r;
+	r = isp_idmap_mount(fd, place->userns_fd, MOUNT_ATTR_NODEV, place->spec->directory, err);
+	if (r == 0)
+		*ret_fd = steal_fd(&fd);
+	return r;
+}
+
+static int make_root(const struct isp_place *place, int *ret_fd, struct isp_error *err)
+{
+	if (place->spec->rootfs != ISP_ROOTFS_COPY)
+		return isp_overlay_make(place, ret_fd, err);
+	return place->spec->directory[0] ? make_in_place(place, ret_fd, err)
+					 : isp_copy_make(place, ret_fd, err);
+}
+
 int isp_rootfs_make(const struct isp_place *place, int *ret_fd, struct isp_error *err)
 {
 	uint64_t attributes = MOUNT_ATTR_NODEV;
 	cleanup_close int fd = -EBADF;
-	int r = place->spec->rootfs == ISP_ROOTFS_COPY ? isp_copy_make(place, &fd, err)
-						       : isp_overlay_make(place, &fd, err);
+	int r = make_root(place, &fd, err);
 
 	if (r < 0)
 		return r;
@@ -202,10 +247,30 @@ int isp_rootfs_make_bind(const struct isp_bind *bind, int *ret_fd, struct isp_er
 	return 0;
 }
 
-int isp_rootfs_make_sysfs(int *ret_fd, struct isp_error *err)
+/* Kernel: a sysfs is the network namespace's owner's to make; who is not that shows what is there.
+ * What is mounted below it comes along, since what hides something may not be left out. */
+static int clone_sysfs(int *ret_fd, struct isp_error *err)
 {
-	cleanup_close int fs_fd = isp_sys_fsopen("sysfs", FSOPEN_CLOEXEC);
+	const uint64_t attributes =
+		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	cleanup_close int fd = isp_sys_open_tree(AT_FDCWD, "/sys", CLONE_TREE | AT_RECURSIVE);
+	int r;
 
+	if (fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "clone the mount of \"/sys\"");
+	r = set_attributes(fd, AT_RECURSIVE, attributes, "\"/sys\"", err);
+	if (r == 0)
+		*ret_fd = steal_fd(&fd);
+	return r;
+}
+
+int isp_rootfs_make_sysfs(bool is_rootless, int *ret_fd, struct isp_error *err)
+{
+	cleanup_close int fs_fd = -EBADF;
+
+	if (is_rootless)
+		return clone_sysfs(ret_fd, err);
+	fs_fd = isp_sys_fsopen("sysfs", FSOPEN_CLOEXEC);
 	if (fs_fd < 0 || isp_sys_fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "make a sysfs");
 	*ret_fd = isp_sys_fsmount(fs_fd, FSMOUNT_CLOEXEC,

@@ -72,19 +72,19 @@ static int check_owner(int user_fd, const struct isp_spec *spec, struct isp_erro
 	char uid[16];
 	int r;
 
-	(void)snprintf(uid, sizeof(uid), "%u\n", spec->uid);
+	(void)snprintf(uid, sizeof(uid), "%u\n", isp_spec_owner_uid(spec));
 	r = read_or_make(user_fd, "owner", uid, &text);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
 				   "read or make \"" ISPAWN_STORE_DIR "/users/%s/owner\"",
-				   spec->user);
+				   isp_spec_owner_name(spec));
 	if (strcmp(text, uid) != 0)
 		return isp_err_set(
 			err, EPERM, ISP_STAGE_ROOTFS,
 			"\"" ISPAWN_STORE_DIR
 			"/users/%s\" belongs to another uid than %u: remove it or correct "
 			"its file \"owner\"",
-			spec->user, spec->uid);
+			isp_spec_owner_name(spec), isp_spec_owner_uid(spec));
 	return 0;
 }
 
@@ -110,17 +110,24 @@ static int find_machine_id(struct isp_store *store, const struct isp_spec *spec,
 	if (r < 0 || strspn(text, "0123456789abcdef") != 32)
 		return isp_err_set(err, r < 0 ? -r : EINVAL, ISP_STAGE_ROOTFS,
 				   "read or make \"" ISPAWN_STORE_DIR "/users/%s/machine-id\"",
-				   spec->user);
+				   isp_spec_owner_name(spec));
 	memcpy(store->machine_id, text, 32);
 	store->machine_id[32] = '\0';
 	return 0;
 }
 
-static int open_template(const struct isp_spec *spec, int *ret_fd, struct isp_error *err)
+static int open_template(const struct isp_spec *spec, int directory_fd, int *ret_fd,
+			 struct isp_error *err)
 {
 	char path[PATH_MAX];
 	int r;
 
+	if (spec->directory[0]) {
+		*ret_fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 0);
+		return *ret_fd < 0 ? isp_err_set(err, errno, ISP_STAGE_ROOTFS,
+						 "take the descriptor of \"%s\"", spec->directory)
+				   : 0;
+	}
 	(void)snprintf(path, sizeof(path), ISPAWN_STORE_DIR "/templates/%s/rootfs",
 		       spec->template_name);
 	r = isp_path_open_trusted(path, O_PATH | O_DIRECTORY, ISP_STAGE_ROOTFS, ret_fd, err);
@@ -142,20 +149,20 @@ static int make_directories(struct isp_store *store, const struct isp_spec *spec
 	if (r == 0)
 		r = isp_path_make_dir(store->store_fd, "users", 0700, &users_fd);
 	if (r == 0)
-		r = isp_path_make_dir(users_fd, spec->user, 0700, &store->user_fd);
+		r = isp_path_make_dir(users_fd, isp_spec_owner_name(spec), 0700, &store->user_fd);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
 				   "make \"" ISPAWN_STORE_DIR "/users/%s\", mode 0700, root's",
-				   spec->user);
+				   isp_spec_owner_name(spec));
 	return 0;
 }
 
-int isp_store_open(const struct isp_spec *spec, int64_t deadline_ms, int cancel_fd,
-		   struct isp_store *ret_store, struct isp_error *err)
+int isp_store_open(const struct isp_spec *spec, int directory_fd, int64_t deadline_ms,
+		   int cancel_fd, struct isp_store *ret_store, struct isp_error *err)
 {
 	cleanup_store struct isp_store store = ISP_STORE_CLOSED;
 	char copy[sizeof(COPY_PREFIX) + ISP_NAME_MAX];
-	int r = open_template(spec, &store.template_fd, err);
+	int r = open_template(spec, directory_fd, &store.template_fd, err);
 
 	if (r == 0)
 		r = make_directories(&store, spec, err);
@@ -171,7 +178,8 @@ int isp_store_open(const struct isp_spec *spec, int64_t deadline_ms, int cancel_
 	r = isp_path_make_dir(store.user_fd, copy, 0700, &store.copy_fd);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_ROOTFS,
-				   "make \"" ISPAWN_STORE_DIR "/users/%s/%s\"", spec->user, copy);
+				   "make \"" ISPAWN_STORE_DIR "/users/%s/%s\"",
+				   isp_spec_owner_name(spec), copy);
 	*ret_store = store;
 	store = ISP_STORE_CLOSED;
 	return 0;

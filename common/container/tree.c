@@ -4,12 +4,15 @@
  * The tree may be a user's own work of months.  Whatever its symlinks say, they end inside it: the
  * old root is gone, and container root has no rights over anything but this container. */
 #include "ispawn/base/fd.h"
+#include "ispawn/base/sys.h"
 #include "ispawn/container/builder.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define SHOWN "/run/ispawn"
 
 int isp_tree_make_dirs(const char *path)
 {
@@ -50,6 +53,28 @@ int isp_tree_make_target(const char *path, int source_fd)
 		return r;
 	fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
 	return fd < 0 ? -errno : 0;
+}
+
+int isp_tree_show(const char *path, const char *text)
+{
+	cleanup_close int fd = -EBADF;
+	char shown[PATH_MAX];
+	struct stat st;
+	int r;
+
+	if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode))
+		return 0;
+	if (snprintf(shown, sizeof(shown), SHOWN "%s", strrchr(path, '/')) >= (int)sizeof(shown))
+		return -ENAMETOOLONG;
+	r = isp_tree_make_dirs(SHOWN);
+	if (r == 0)
+		r = isp_tree_write(shown, text, 0644);
+	if (r < 0)
+		return r;
+	fd = isp_sys_open_tree(AT_FDCWD, shown, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (fd < 0 || isp_sys_move_mount(fd, AT_FDCWD, path, 0) != 0)
+		return -errno;
+	return 0;
 }
 
 static bool is_already(const char *path, const char *text)

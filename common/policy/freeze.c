@@ -56,11 +56,15 @@ static int freeze_subject(const struct isp_subject *subject, struct isp_spec *sp
 		return isp_err_set(err, EPERM, ISP_STAGE_POLICY,
 				   "a user whose name holds other than A-Z a-z 0-9 _ . @ $ + \\ - "
 				   "cannot be confined");
-	if (!is_id(subject->uid) || !is_id(subject->gid))
+	if (subject->owner == ISP_OWNER_USER && strcmp(subject->user, ISP_ROOT_NAME) == 0)
+		return isp_err_set(err, EPERM, ISP_STAGE_POLICY,
+				   "a user of the name \"" ISP_ROOT_NAME "\" cannot be confined");
+	if (subject->owner == ISP_OWNER_USER && (!is_id(subject->uid) || !is_id(subject->gid)))
 		return isp_err_set(err, EPERM, ISP_STAGE_POLICY,
 				   "uid %u and gid %u: neither may be 0 or -1 in a container",
 				   subject->uid, subject->gid);
 	(void)snprintf(spec->user, sizeof(spec->user), "%s", subject->user); /* fits: same size */
+	spec->owner = subject->owner;
 	spec->uid = subject->uid;
 	spec->gid = subject->gid;
 	r = copy_clean(group, ":,", &spec->group);
@@ -128,7 +132,7 @@ static int freeze_home(const struct isp_subject *subject, struct isp_spec *spec)
 {
 	char path[sizeof("/home/") + ISP_NAME_MAX];
 
-	if (isp_spec_home_is_usable(subject->home))
+	if (subject->owner == ISP_OWNER_ROOT || isp_spec_home_is_usable(subject->home))
 		return copy_text(subject->home, &spec->home_path);
 	(void)snprintf(path, sizeof(path), "/home/%s", subject->user); /* fits */
 	return copy_text(path, &spec->home_path);
@@ -268,7 +272,7 @@ int isp_policy_freeze_spec(const struct isp_settings *settings, const struct isp
 	int r = freeze_subject(subject, ret_spec, err);
 
 	freeze_plain(settings, ret_spec);
-	freeze_hostname(subject->user, hostname, ret_spec);
+	freeze_hostname(subject->owner == ISP_OWNER_ROOT ? "" : subject->user, hostname, ret_spec);
 	if (r == 0)
 		r = freeze_groups(settings, subject, ret_spec);
 	if (r == 0)
@@ -283,7 +287,9 @@ int isp_policy_freeze_spec(const struct isp_settings *settings, const struct isp
 	if (r == 0)
 		r = freeze_dns(settings, resolvers, ret_spec);
 	if (r == 0)
-		r = isp_session_id_make(subject->user, ret_spec->session);
+		r = copy_text("", &ret_spec->directory);
+	if (r == 0)
+		r = isp_session_id_make(isp_spec_owner_name(ret_spec), ret_spec->session);
 	if (r == 0)
 		return 0;
 	isp_spec_free(ret_spec);
@@ -292,7 +298,7 @@ int isp_policy_freeze_spec(const struct isp_settings *settings, const struct isp
 
 /* The host's resolv.conf as one string; "" when there is none. It is often a symlink to a file of
  * a service that is not root; its addresses are all that is taken, and each is checked. */
-static int read_resolvers(char **ret_text)
+int isp_policy_read_resolvers(char **ret_text)
 {
 	cleanup_close int fd = open(RESOLV_CONF, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	char *text = calloc(1, RESOLV_CONF_SIZE_MAX + 1);
@@ -338,7 +344,7 @@ static int freeze_decision(const struct isp_decision *decision, const struct isp
 {
 	cleanup_free char *resolvers = NULL;
 	char hostname[HOST_NAME_MAX + 1] = "";
-	int r = read_resolvers(&resolvers);
+	int r = isp_policy_read_resolvers(&resolvers);
 
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_POLICY, "read \"%s\"", RESOLV_CONF);

@@ -9,6 +9,7 @@
  */
 #include "ispawn/policy/spec.h"
 #include "ispawn/base/fd.h"
+#include "ispawn/base/path.h"
 #include "ispawn/policy/capability.h"
 
 #include <inttypes.h>
@@ -23,7 +24,7 @@ _Static_assert(sizeof(uid_t) == sizeof(uint32_t) && sizeof(gid_t) == sizeof(uint
 
 enum kind {
 	NUMBER,     /* uint64_t, in @min..@max */
-	ID,         /* uid_t or gid_t, never 0, never -1 */
+	ID,         /* uid_t or gid_t, one that check_id() takes */
 	WORD,       /* enum, one of @words */
 	FLAG,       /* bool */
 	FIXED,      /* char[@max + 1] that @is_valid */
@@ -74,8 +75,20 @@ struct field {
 		name, kind, AT(member), 0, 0, NULL, is, AT(length)                                 \
 	}
 
+static bool is_directory(const char *text)
+{
+	return text[0] == '\0' || isp_path_is_clean(text);
+}
+
+/* Where no home is mounted it may be anywhere; check_whole() knows. */
+static bool is_home(const char *text)
+{
+	return isp_path_is_clean(text) && !strchr(text, ':');
+}
+
 static const struct field fields[] = {
 	ARRAY_THAT("session", session, isp_session_id_is_valid),
+	ONE_OF("owner", owner, isp_owner_words),
 	ARRAY_THAT("user", user, isp_name_is_safe),
 	AN_ID("uid", uid),
 	AN_ID("gid", gid),
@@ -85,10 +98,15 @@ static const struct field fields[] = {
 	TEXT_THAT("tty", tty, isp_spec_text_is_printable),
 	TEXT_THAT("rhost", rhost, isp_spec_text_is_printable),
 	LIST_OF("groups", LIST_GROUP, groups, group_count, NULL),
+	TEXT_THAT("directory", directory, is_directory),
+	YES_NO("runs_commands", runs_commands),
+	YES_NO("is_rootless", is_rootless),
+	YES_NO("is_unlimited", is_unlimited),
+	YES_NO("has_one_id", has_one_id),
 	ARRAY_THAT("template", template_name, isp_name_is_safe),
 	ONE_OF("rootfs", rootfs, isp_rootfs_words),
 	ONE_OF("home", home, isp_home_words),
-	TEXT_THAT("home_path", home_path, isp_spec_home_is_usable),
+	TEXT_THAT("home_path", home_path, is_home),
 	TEXT_THAT("shell", shell, isp_spec_shell_is_valid),
 	YES_NO("shell_is_fallback", shell_is_fallback),
 	ARRAY_THAT("hostname", hostname, isp_spec_hostname_is_valid),
@@ -134,6 +152,14 @@ static int bad(struct isp_error *err, const char *name, const char *why)
 static bool is_id(uint32_t id)
 {
 	return id != 0 && id != UINT32_MAX;
+}
+
+/* Order: the owner stands before the ids.  Of root's own trees every id is one of 0..65535. */
+static const char *check_id(const struct isp_spec *spec, uint32_t id)
+{
+	if (spec->owner == ISP_OWNER_ROOT)
+		return id < ISP_TREE_IDS ? NULL : "an id that no tree of root's has";
+	return is_id(id) ? NULL : "an id that is never a user's";
 }
 
 /* --- the check, shared by both directions -------------------------------------------------- */
@@ -201,7 +227,7 @@ static const char *check_field(const struct isp_spec *spec, const struct field *
 			       ? "out of range"
 			       : NULL;
 	case ID:
-		return is_id(*(const uint32_t *)value) ? NULL : "an id that is never a user's";
+		return check_id(spec, *(const uint32_t *)value);
 	case WORD:
 		return check_word(f, *(const unsigned int *)value);
 	case FLAG:
@@ -223,13 +249,10 @@ static const char *check_field(const struct isp_spec *spec, const struct field *
 /* What no field can tell alone. */
 static int check_whole(const struct isp_spec *spec, struct isp_error *err)
 {
-	size_t size = strlen(spec->user);
+	const char *field = "";
+	const char *why = isp_spec_contradiction(spec, &field);
 
-	if (strncmp(spec->session, spec->user, size) != 0 || strlen(spec->session) != size + 9)
-		return bad(err, "session", "not a session of this user");
-	if (spec->capabilities & ~isp_capability_grantable())
-		return bad(err, "capabilities", "one that is never granted");
-	return 0;
+	return why ? bad(err, field, why) : 0;
 }
 
 /* --- encoding ------------------------------------------------------------------------------ */

@@ -8,6 +8,7 @@
 #include "ispawn/policy/spec.h"
 #include "ispawn/base/fd.h"
 #include "ispawn/base/path.h"
+#include "ispawn/policy/capability.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -17,6 +18,17 @@ const char *const isp_home_words[] = {"private", "bind", "tmpfs", NULL};
 const char *const isp_privilege_words[] = {"none", "sudo", "root", NULL};
 const char *const isp_network_words[] = {"none", "host", NULL};
 const char *const isp_logout_words[] = {"kill", "linger", NULL};
+const char *const isp_owner_words[] = {"user", "root", NULL};
+
+const char *isp_spec_owner_name(const struct isp_spec *spec)
+{
+	return spec->owner == ISP_OWNER_ROOT ? ISP_ROOT_NAME : spec->user;
+}
+
+uid_t isp_spec_owner_uid(const struct isp_spec *spec)
+{
+	return spec->owner == ISP_OWNER_ROOT ? 0 : spec->uid;
+}
 
 bool isp_spec_text_is_printable(const char *text)
 {
@@ -145,4 +157,46 @@ bool isp_spec_address_is_valid(const char *text)
 	struct in6_addr address;
 
 	return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+}
+
+static bool is_of_owner(const char *session, const char *owner)
+{
+	size_t size = strlen(owner);
+
+	return strncmp(session, owner, size) == 0 && strlen(session) == size + 9;
+}
+
+const char *isp_spec_contradiction(const struct isp_spec *spec, const char **ret_field)
+{
+	bool has_directory = spec->directory[0] != '\0';
+	bool is_roots = spec->owner == ISP_OWNER_ROOT;
+	const struct {
+		bool is_wrong;
+		const char *field, *why;
+	} rules[] = {
+		{!is_of_owner(spec->session, isp_spec_owner_name(spec)), "session",
+		 "not a session of this user"},
+		{(spec->capabilities & ~isp_capability_grantable()) != 0, "capabilities",
+		 "one that is never granted"},
+		{is_roots && !has_directory, "owner", "root has no logins"},
+		{spec->is_rootless && !is_roots, "is_rootless",
+		 "a login is never built by its user"},
+		{!spec->is_rootless && (spec->is_unlimited || spec->has_one_id), "is_rootless",
+		 "root's containers have limits and ids"},
+		{spec->has_one_id && (spec->uid != 0 || spec->gid != 0), "has_one_id",
+		 "another id than 0"},
+		{!has_directory && !isp_spec_home_is_usable(spec->home_path), "home_path",
+		 "not a value that is allowed here"},
+		{has_directory && spec->home != ISP_HOME_TMPFS, "home", "a directory has its own"},
+		{has_directory && spec->rootfs == ISP_ROOTFS_OVERLAY, "rootfs",
+		 "a directory has no copy in the store"},
+	};
+
+	for (size_t i = 0; i < ISP_ARRAY_SIZE(rules); i++) {
+		if (!rules[i].is_wrong)
+			continue;
+		*ret_field = rules[i].field;
+		return rules[i].why;
+	}
+	return NULL;
 }

@@ -124,7 +124,7 @@ static int draft_facts(struct draft *draft, const struct isp_spec *spec, const c
 		r = draft_fact(draft, "USER", is_root ? "root" : spec->user);
 	if (r == 0)
 		r = draft_fact(draft, "LOGNAME", is_root ? "root" : spec->user);
-	if (r == 0)
+	if (r == 0 && shell[0])
 		r = draft_fact(draft, "SHELL", shell);
 	/* The id that the administrator finds in the log. */
 	return r < 0 ? r : draft_fact(draft, ISPAWN_SESSION_VARIABLE, spec->session);

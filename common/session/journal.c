@@ -40,16 +40,19 @@ void isp_journal_start(const struct isp_supervisor *s)
 {
 	const struct isp_spec *spec = &s->spec;
 	char user[FIELD_SIZE], service[FIELD_SIZE], rhost[FIELD_SIZE], tty[FIELD_SIZE];
+	char template_name[FIELD_SIZE * 2];
 
 	isp_escape(user, sizeof(user), spec->user);
 	isp_escape(service, sizeof(service), spec->service);
 	isp_escape(rhost, sizeof(rhost), spec->rhost);
 	isp_escape(tty, sizeof(tty), spec->tty);
+	isp_escape(template_name, sizeof(template_name),
+		   spec->directory[0] ? spec->directory : spec->template_name);
 	isp_log(LOG_INFO,
 		"session=%s event=start user=\"%s\" uid=%u service=\"%s\" rhost=\"%s\" tty=\"%s\" "
 		"template=\"%s\" rootfs=%s network=%s privilege=%s seccomp=\"%s\" init=%d "
 		"ready_ms=%lld",
-		spec->session, user, spec->uid, service, rhost, tty, spec->template_name,
+		spec->session, user, spec->uid, service, rhost, tty, template_name,
 		rootfs_kinds[spec->rootfs], networks[spec->network], privileges[spec->privilege],
 		spec->seccomp, s->init_pid, (long long)(s->ready_ms - s->started_ms));
 }

@@ -35,13 +35,22 @@
 #include <unistd.h>
 
 /* What the supervisor finds open.  The program's own descriptor is gone with the exec. */
-enum { CONTROL_SLOT = 3, SPEC_SLOT, APPLICATION_SLOT, PROGRAM_SLOT, FIRST_UNUSED_SLOT };
+enum {
+	CONTROL_SLOT = 3,
+	SPEC_SLOT,
+	APPLICATION_SLOT,
+	DIRECTORY_SLOT,
+	PROGRAM_SLOT,
+	FIRST_UNUSED_SLOT
+};
 _Static_assert(FIRST_UNUSED_SLOT <= ISP_FD_MOVED_FIRST, "no slot overwrites a source");
 
 /* What is prepared before the clone; descriptors numbered from ISP_FD_MOVED_FIRST. */
 struct launch {
 	int null_fd, control_fd, spec_fd, application_fd, program_fd;
-	int cgroup_fd; /* to be cloned into; -EBADF: none */
+	int cgroup_fd;    /* to be cloned into; -EBADF: none */
+	int directory_fd; /* -EBADF without one */
+	bool is_rootless;
 	struct isp_message failed;
 };
 
@@ -53,6 +62,7 @@ static void launch_close(struct launch *launch)
 	isp_fd_close(&launch->application_fd);
 	isp_fd_close(&launch->program_fd);
 	isp_fd_close(&launch->cgroup_fd);
+	isp_fd_close(&launch->directory_fd);
 }
 
 #define cleanup_launch __attribute__((cleanup(launch_close)))
@@ -74,11 +84,14 @@ static int prepare_spec(const struct isp_spec *spec, struct launch *launch, stru
 	return isp_fd_move_up(&fd, &launch->spec_fd, err);
 }
 
-static int prepare_program(struct launch *launch, struct isp_error *err)
+static int prepare_program(const struct isp_spec *spec, struct launch *launch,
+			   struct isp_error *err)
 {
 	cleanup_close int fd = -EBADF;
-	int r = isp_path_open_trusted(ISPAWN_SUPERVISOR, O_PATH, ISP_STAGE_START, &fd, err);
+	int r = isp_path_open_program(ISPAWN_SUPERVISOR, spec->is_rootless, ISP_STAGE_START, &fd,
+				      err);
 
+	launch->is_rootless = spec->is_rootless;
 	return r < 0 ? r : isp_fd_move_up(&fd, &launch->program_fd, err);
 }
 
@@ -94,6 +107,18 @@ static int prepare_application(struct launch *launch, struct isp_error *err)
 		return isp_err_set(err, errno, ISP_STAGE_START, "open the application's pidfd");
 	r = isp_fd_move_up(&null_fd, &launch->null_fd, err);
 	return r < 0 ? r : isp_fd_move_up(&self_fd, &launch->application_fd, err);
+}
+
+static int prepare_directory(int directory_fd, struct launch *launch, struct isp_error *err)
+{
+	cleanup_close int fd = -EBADF;
+
+	if (directory_fd < 0)
+		return 0;
+	fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "duplicate the directory");
+	return isp_fd_move_up(&fd, &launch->directory_fd, err);
 }
 
 static int prepare_control(struct launch *launch, int *ret_control_fd, struct isp_error *err)
@@ -153,6 +178,8 @@ static bool fill_slots(const struct launch *launch)
 	       dup2(launch->control_fd, CONTROL_SLOT) == CONTROL_SLOT &&
 	       dup2(launch->spec_fd, SPEC_SLOT) == SPEC_SLOT &&
 	       dup2(launch->application_fd, APPLICATION_SLOT) == APPLICATION_SLOT &&
+	       (launch->directory_fd < 0 ||
+		dup2(launch->directory_fd, DIRECTORY_SLOT) == DIRECTORY_SLOT) &&
 	       dup3(launch->program_fd, PROGRAM_SLOT, O_CLOEXEC) == PROGRAM_SLOT;
 }
 
@@ -163,12 +190,14 @@ static _Noreturn void become_supervisor(struct launch *launch)
 	char *const environment[] = {NULL};
 
 	/* Threat: a set-user-ID application's real ids are those of whoever called it (su), and a
-	 * real uid is enough to stop or kill the supervisor. */
-	if (isp_sys_become(0) != 0)
+	 * real uid is enough to stop or kill the supervisor.  Rootless, there is no other id. */
+	if (!launch->is_rootless && isp_sys_become(0) != 0)
 		give_up(launch, "make the supervisor root in all its ids");
 	if (!fill_slots(launch))
 		give_up(launch, "give the supervisor its descriptors");
 	launch->control_fd = CONTROL_SLOT; /* the source is about to be closed */
+	if (launch->directory_fd < 0)
+		(void)close(DIRECTORY_SLOT); /* Ignored: EBADF, when it was not the application's */
 	if (isp_sys_close_range(FIRST_UNUSED_SLOT, UINT_MAX, 0) != 0)
 		give_up(launch, "close the application's descriptors for the supervisor");
 	if (setsid() < 0)
@@ -231,25 +260,30 @@ static int spawn(struct launch *launch, struct isp_error *err)
 	return 0;
 }
 
-int isp_launch(const struct isp_spec *spec, int *ret_control_fd, struct isp_error *err)
+int isp_launch(const struct isp_spec *spec, int directory_fd, int *ret_control_fd,
+	       struct isp_error *err)
 {
 	cleanup_launch struct launch launch = {.null_fd = -EBADF,
 					       .control_fd = -EBADF,
 					       .spec_fd = -EBADF,
 					       .application_fd = -EBADF,
 					       .program_fd = -EBADF,
-					       .cgroup_fd = -EBADF};
+					       .cgroup_fd = -EBADF,
+					       .directory_fd = -EBADF};
 	cleanup_close int control_fd = -EBADF;
 	int r = prepare_spec(spec, &launch, err);
 
 	if (r == 0)
-		r = prepare_program(&launch, err);
+		r = prepare_program(spec, &launch, err);
 	if (r == 0)
 		r = prepare_application(&launch, err);
 	if (r == 0)
+		r = prepare_directory(directory_fd, &launch, err);
+	if (r == 0)
 		r = prepare_control(&launch, &control_fd, err);
 	if (r == 0) {
-		prepare_cgroup(&launch);
+		if (!spec->is_unlimited)
+			prepare_cgroup(&launch);
 		r = spawn(&launch, err);
 	}
 	if (r < 0)

@@ -82,8 +82,8 @@ static int listen_for(const struct isp_spec *spec, struct isp_entry *entry)
 	if (entry->listen_fd < 0 ||
 	    bind(entry->listen_fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
 	    fchmodat(entry->dir_fd, ISP_SOCKET_NAME, 0600, 0) != 0 ||
-	    fchownat(entry->dir_fd, ISP_SOCKET_NAME, spec->uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) !=
-		    0 ||
+	    fchownat(entry->dir_fd, ISP_SOCKET_NAME, isp_spec_owner_uid(spec), (gid_t)-1,
+		     AT_SYMLINK_NOFOLLOW) != 0 ||
 	    listen(entry->listen_fd, BACKLOG) != 0)
 		return -errno;
 	return 0;
@@ -132,7 +132,7 @@ int isp_registry_create(const struct isp_spec *spec, const char *bytes, size_t s
 	int r = isp_registry_open_sessions(&sessions_fd);
 
 	if (r == 0)
-		r = count_sessions(sessions_fd, spec->user, &count);
+		r = count_sessions(sessions_fd, isp_spec_owner_name(spec), &count);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_REGISTRY,
 				   "open \"" ISPAWN_SESSIONS_DIR "\" (mode 0711, root's)");

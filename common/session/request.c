@@ -3,18 +3,21 @@
 #include "ispawn/session/request.h"
 
 #include "ispawn/base/fd.h"
+#include "ispawn/base/path.h"
 #include "ispawn/session/environment.h"
 #include "ispawn/session/protocol.h"
 
 #include <string.h>
 
-#define REQUEST_MAGIC 0x69737231u /* "isr1": magic and version in one */
+#define REQUEST_MAGIC 0x69737232u /* "isr2": magic and version in one */
 
 /* Both ends are built together and run on one machine, so native sizes and order will do; the magic
  * parts an old shell from a new init. */
 struct header {
 	uint32_t magic;
 	uint32_t is_login;
+	uint32_t is_command;
+	uint32_t has_directory; /* then one more string follows the others */
 	uint32_t umask;
 	uint32_t streams[ISP_REQUEST_STREAMS];
 	uint32_t arg_count;
@@ -39,6 +42,10 @@ static int check_header(const struct header *header, struct isp_error *err)
 				   "the request is of another version of ispawn");
 	if (header->is_login > 1)
 		return isp_err_set(err, EINVAL, ISP_STAGE_TENANT, "request: is_login");
+	if (header->is_command > 1 || (header->is_command == 1 && header->arg_count == 0))
+		return isp_err_set(err, EINVAL, ISP_STAGE_TENANT, "request: is_command");
+	if (header->has_directory > 1)
+		return isp_err_set(err, EINVAL, ISP_STAGE_TENANT, "request: has_directory");
 	if (header->umask > 0777)
 		return isp_err_set(err, EINVAL, ISP_STAGE_TENANT, "request: umask");
 	for (size_t i = 0; i < ISP_REQUEST_STREAMS; i++)
@@ -85,6 +92,8 @@ static struct header make_header(const struct isp_request *request)
 
 	header.magic = REQUEST_MAGIC;
 	header.is_login = request->is_login;
+	header.is_command = request->is_command;
+	header.has_directory = request->directory != NULL;
 	header.umask = request->umask;
 	for (size_t i = 0; i < ISP_REQUEST_STREAMS; i++)
 		header.streams[i] = request->streams[i];
@@ -95,22 +104,35 @@ static struct header make_header(const struct isp_request *request)
 	return header;
 }
 
+static int check_strings(const struct isp_request *request, struct isp_error *err)
+{
+	for (size_t i = 0; i < request->environment_count; i++)
+		if (!isp_environment_is_sane(request->environment[i]))
+			return isp_err_set(err, EINVAL, ISP_STAGE_TENANT,
+					   "request: variable %zu is not NAME=value", i);
+	if (request->directory && !isp_path_is_clean(request->directory))
+		return isp_err_set(err, EINVAL, ISP_STAGE_TENANT,
+				   "request: the directory is not a clean absolute path");
+	return 0;
+}
+
 int isp_request_encode(const struct isp_request *request, char **ret_bytes, size_t *ret_size,
 		       struct isp_error *err)
 {
 	struct header header = make_header(request);
 	size_t size = sizeof(header);
+	char *directory = (char *)(uintptr_t)request->directory; /* only read, as the others */
 	int r = check_header(&header, err);
 	char *bytes, *end;
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < request->environment_count; i++)
-		if (!isp_environment_is_sane(request->environment[i]))
-			return isp_err_set(err, EINVAL, ISP_STAGE_TENANT,
-					   "request: variable %zu is not NAME=value", i);
+	r = check_strings(request, err);
+	if (r < 0)
+		return r;
 	if (add_sizes(request->args, request->arg_count, &size) < 0 ||
-	    add_sizes(request->environment, request->environment_count, &size) < 0)
+	    add_sizes(request->environment, request->environment_count, &size) < 0 ||
+	    add_sizes(&directory, header.has_directory, &size) < 0)
 		return isp_err_set(err, E2BIG, ISP_STAGE_TENANT,
 				   "arguments and environment take more than %d bytes",
 				   ISP_REQUEST_SIZE_MAX);
@@ -119,7 +141,8 @@ int isp_request_encode(const struct isp_request *request, char **ret_bytes, size
 		return isp_err_set(err, ENOMEM, ISP_STAGE_TENANT, "a request of %zu bytes", size);
 	memcpy(bytes, &header, sizeof(header));
 	end = append(bytes + sizeof(header), request->args, request->arg_count);
-	(void)append(end, request->environment, request->environment_count);
+	end = append(end, request->environment, request->environment_count);
+	(void)append(end, &directory, header.has_directory);
 	*ret_bytes = bytes;
 	*ret_size = size;
 	return 0;
@@ -146,6 +169,21 @@ static int split(char **at, const char *end, size_t count, char ***ret_strings)
 	return 0;
 }
 
+static int take_directory(char **at, const char *end, const struct header *header,
+			  struct isp_request *request)
+{
+	char *nul;
+
+	if (header->has_directory == 0)
+		return 0;
+	nul = memchr(*at, '\0', (size_t)(end - *at));
+	if (!nul)
+		return -EINVAL;
+	request->directory = *at;
+	*at = nul + 1;
+	return 0;
+}
+
 static int decode_strings(char *bytes, size_t size, const struct header *header,
 			  struct isp_request *request, struct isp_error *err)
 {
@@ -159,14 +197,13 @@ static int decode_strings(char *bytes, size_t size, const struct header *header,
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_TENANT, "request: environment");
 	request->environment_count = header->environment_count;
+	r = take_directory(&at, end, header, request);
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_TENANT, "request: directory");
 	if (at != end)
 		return isp_err_set(err, EINVAL, ISP_STAGE_TENANT,
 				   "request: bytes after the last string");
-	for (size_t i = 0; i < request->environment_count; i++)
-		if (!isp_environment_is_sane(request->environment[i]))
-			return isp_err_set(err, EINVAL, ISP_STAGE_TENANT,
-					   "request: variable %zu is not NAME=value", i);
-	return 0;
+	return check_strings(request, err);
 }
 
 int isp_request_decode(char *bytes, size_t size, struct isp_request *ret_request,
@@ -185,6 +222,7 @@ int isp_request_decode(char *bytes, size_t size, struct isp_request *ret_request
 	if (r < 0)
 		return r;
 	request.is_login = header.is_login == 1;
+	request.is_command = header.is_command == 1;
 	request.umask = header.umask;
 	for (size_t i = 0; i < ISP_REQUEST_STREAMS; i++)
 		request.streams[i] = (enum isp_stream)header.streams[i];

@@ -32,10 +32,10 @@
 
 #define DYING_MS 1000
 
-static int open_init(int *ret_fd, struct isp_error *err)
+static int open_init(bool is_rootless, int *ret_fd, struct isp_error *err)
 {
 	struct stat st;
-	int r = isp_path_open_trusted(ISPAWN_INIT, O_PATH, ISP_STAGE_INIT, ret_fd, err);
+	int r = isp_path_open_program(ISPAWN_INIT, is_rootless, ISP_STAGE_INIT, ret_fd, err);
 
 	if (r < 0)
 		return r;
@@ -77,20 +77,24 @@ static void builder_close(struct isp_builder *b)
 static int prepare(struct isp_supervisor *s, struct isp_error *err)
 {
 	const struct isp_spec *spec = &s->spec;
-	int r = isp_rootfs_enter_private(&s->host_ns_fd, &s->own_ns_fd, err);
+	int r = s->directory_fd < 0 ? 0 : isp_rootfs_detach(spec->directory, &s->directory_fd, err);
 
 	if (r == 0)
-		r = isp_store_open(spec, s->start_deadline_ms, s->door_fd, &s->store, err);
+		r = isp_rootfs_enter_private(&s->host_ns_fd, &s->own_ns_fd, err);
+	if (r == 0)
+		r = isp_store_open(spec, s->directory_fd, s->start_deadline_ms, s->door_fd,
+				   &s->store, err);
 	/* Order: the user's dead sessions go before the count, and before anybody could mount a
 	 * second overlay over the upper layer that they may still use. */
 	if (r == 0)
-		r = isp_registry_sweep(spec->user, ISP_SWEEP_MS, NULL, err);
+		r = isp_registry_sweep(isp_spec_owner_name(spec), ISP_SWEEP_MS, NULL, err);
 	if (r == 0)
 		r = isp_registry_create(spec, s->spec_bytes, s->spec_size, &s->entry, err);
 	if (r == 0)
 		r = isp_idmap_find(s->store.store_fd, spec, &s->map, err);
-	if (r == 0)
-		r = isp_cgroup_create(spec->user, spec->session, &spec->limits, &s->cgroup, err);
+	if (r == 0 && !spec->is_unlimited)
+		r = isp_cgroup_create(isp_spec_owner_name(spec), spec->session, &spec->limits,
+				      &s->cgroup, err);
 	return r;
 }
 
@@ -111,12 +115,12 @@ static int find_profile(const struct isp_supervisor *s, struct isp_profile *ret,
 /* What the builder inherits: host-side things that need no namespace of the container. */
 static int prepare_builder(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)
 {
-	int r = open_init(&b->init_fd, err);
+	int r = open_init(s->spec.is_rootless, &b->init_fd, err);
 
 	for (size_t i = 0; i < s->spec.bind_count && r == 0; i++)
 		r = isp_rootfs_make_bind(&s->spec.binds[i], &b->bind_fds[i], err);
 	if (r == 0 && s->spec.network == ISP_NETWORK_HOST)
-		r = isp_rootfs_make_sysfs(&b->fs_fds[ISP_FS_SYS], err);
+		r = isp_rootfs_make_sysfs(s->spec.is_rootless, &b->fs_fds[ISP_FS_SYS], err);
 	return r < 0 ? r : find_profile(s, &b->profile, err);
 }
 
@@ -163,6 +167,7 @@ static _Noreturn void run_builder(struct isp_supervisor *s, struct isp_builder *
 	isp_fd_close(&s->entry.dir_fd);
 	isp_store_close(&s->store);
 	isp_cgroup_close(&s->cgroup);
+	isp_fd_close(&s->directory_fd);
 	isp_fd_close(&s->own_ns_fd);
 	isp_fd_close(&s->host_ns_fd);
 	b->supervisor_fd = socket_fds[1];
@@ -260,7 +265,9 @@ static int furnish(struct isp_supervisor *s, struct isp_error *err)
 	struct isp_place place = {.spec = &s->spec,
 				  .store = &s->store,
 				  .map = &s->map,
-				  .userns_fd = s->userns_fd,
+				  /* Kernel: only who has rights over a file system idmaps its
+				   * mounts: rootless, ids on disk are the host's. */
+				  .userns_fd = s->spec.is_rootless ? -EBADF : s->userns_fd,
 				  .own_ns_fd = s->own_ns_fd,
 				  .cancel_fd = s->door_fd,
 				  .deadline_ms = s->start_deadline_ms};
@@ -359,6 +366,7 @@ int isp_session_start(struct isp_supervisor *s, struct isp_error *err)
 		return r;
 	isp_fd_close(&s->host_ns_fd);
 	isp_store_close(&s->store);
+	isp_fd_close(&s->directory_fd);
 	isp_fd_close(&s->userns_fd);
 	s->ready_ms = isp_clock_ms();
 	s->is_empty = true;

@@ -37,6 +37,7 @@ void isp_supervisor_init(struct isp_supervisor *s)
 		.door_fd = -EBADF,
 		.spec_fd = -EBADF,
 		.application_fd = -EBADF,
+		.directory_fd = -EBADF,
 		.store = ISP_STORE_CLOSED,
 		.entry = ISP_ENTRY_CLOSED,
 		.host_ns_fd = -EBADF,

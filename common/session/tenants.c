@@ -109,7 +109,7 @@ void isp_tenants_accept(struct isp_supervisor *s)
 
 	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
 		return;
-	if (who.uid != s->spec.uid && who.uid != 0)
+	if (who.uid != isp_spec_owner_uid(&s->spec) && who.uid != 0)
 		return;
 	c = find_free(s, who.uid == 0);
 	if (!c) {
@@ -167,13 +167,20 @@ static void obey_peer(struct isp_supervisor *s, struct isp_connection *c,
 	}
 }
 
+/* In root's own container root is the user, too. */
+static uint32_t allowed_from(const struct isp_supervisor *s, const struct isp_connection *c)
+{
+	bool is_owner = c->peer == ISP_PEER_ADMIN && s->spec.owner == ISP_OWNER_ROOT;
+
+	return allowed_from_peer[c->peer] | (is_owner ? BIT(OPEN) : 0);
+}
+
 void isp_tenants_from_peer(struct isp_supervisor *s, struct isp_connection *c)
 {
 	struct isp_message message = {0};
 	int fds[ISP_FDS_MAX];
 	size_t count = 0;
-	int r = isp_message_receive(c->fd, allowed_from_peer[c->peer], &message, fds, &count,
-				    MSG_DONTWAIT);
+	int r = isp_message_receive(c->fd, allowed_from(s, c), &message, fds, &count, MSG_DONTWAIT);
 
 	if (r == -EAGAIN)
 		return;
@@ -290,21 +297,25 @@ void isp_tenants_report_limits(struct isp_supervisor *s)
 {
 	struct isp_usage now = {0};
 	char sentence[ISP_MESSAGE_TEXT_SIZE];
+	bool is_shared = s->spec.owner == ISP_OWNER_USER;
+	const char *bounded = is_shared ? "account" : "container";
+	const char *whose = is_shared ? "all its logins" : "all in it";
 
 	isp_cgroup_usage(&s->cgroup, &now);
 	if (now.oom_kills > s->reported.oom_kills) {
 		(void)snprintf(sentence, sizeof(sentence),
-			       "the memory limit of this account (%llu MiB for all its logins) "
-			       "was reached: a program was ended",
-			       (unsigned long long)(s->spec.limits.memory_bytes >> 20));
+			       "the memory limit of this %s (%llu MiB for %s) was reached: a "
+			       "program was ended",
+			       bounded, (unsigned long long)(s->spec.limits.memory_bytes >> 20),
+			       whose);
 		isp_journal_limit(s, "memory", now.oom_kills - s->reported.oom_kills);
 		isp_tenants_notice(s, sentence);
 	}
 	if (now.pids_refusals > s->reported.pids_refusals) {
 		(void)snprintf(sentence, sizeof(sentence),
-			       "the limit of processes of this account (%llu for all its logins) "
-			       "was reached: new ones were refused",
-			       (unsigned long long)s->spec.limits.pids);
+			       "the limit of processes of this %s (%llu for %s) was reached: new "
+			       "ones were refused",
+			       bounded, (unsigned long long)s->spec.limits.pids, whose);
 		isp_journal_limit(s, "pids", now.pids_refusals - s->reported.pids_refusals);
 		isp_tenants_notice(s, sentence);
 	}

@@ -13,7 +13,7 @@ from conftest import acting_as
 from host import RUN, processes, run, wait_until
 from wire import MAGIC, MESSAGE, TYPES, is_dropped, pack, send
 
-REQUEST_MAGIC = 0x69737231
+REQUEST_MAGIC = 0x69737232
 TERMIOS_SIZE = 60
 KINDS = [name for name in TYPES if name != "COUNT"]
 
@@ -65,9 +65,9 @@ def hostile_requests():
             return fd
         return make
     yield "empty", sealed(b"")
-    yield "a tebibyte of nothing", sealed(b"isr1", 1 << 40)
+    yield "a tebibyte of nothing", sealed(b"2rsi", 1 << 40)
     yield "random", sealed(os.urandom(4000))
-    yield "counts beyond the end", sealed(struct.pack("=I", REQUEST_MAGIC) + b"\0" * 20 + b"\xff" * 200)
+    yield "counts beyond the end", sealed(struct.pack("=I", REQUEST_MAGIC) + b"\0" * 28 + b"\xff" * 200)
 
 
 @pytest.mark.parametrize("name", [name for name, _ in hostile_requests()], ids=lambda name: name.replace(" ", "-"))
@@ -162,7 +162,7 @@ def test_kill_gets_through_a_flood(victim, host):
 
 def request(*args):
     """A sealed request as ispawn-shell makes them: a tenant without a terminal, all streams null."""
-    header = struct.pack("=8I", REQUEST_MAGIC, 0, 0o22, 1, 1, 1, len(args), 0) + bytes(TERMIOS_SIZE + 8)
+    header = struct.pack("=10I", REQUEST_MAGIC, 0, 0, 0, 0o22, 1, 1, 1, len(args), 0) + bytes(TERMIOS_SIZE + 8)
     fd = os.memfd_create("x", os.MFD_ALLOW_SEALING)
     os.write(fd, header + b"".join(word.encode() + b"\0" for word in args))
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 0xf)

@@ -73,7 +73,7 @@ static void start(struct session *s)
 	int r;
 
 	s->control_fd = -EBADF;
-	r = isp_launch(&s->spec, &s->control_fd, &err);
+	r = isp_launch(&s->spec, -EBADF, &s->control_fd, &err);
 	if (r == 0)
 		r = isp_launch_await(s->control_fd, &s->spec, &net_fd, &err);
 	if (r < 0)

@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		PROMISE(memcmp(&spec, &zeroed, sizeof(zeroed)) == 0);
 		return 0;
 	}
-	PROMISE(spec.uid != 0 && spec.gid != 0);
+	PROMISE(spec.owner == ISP_OWNER_ROOT || (spec.uid != 0 && spec.gid != 0));
+	PROMISE(spec.owner == ISP_OWNER_USER || spec.directory[0]);
 	PROMISE(isp_spec_encode(&spec, &again, &size_again, &err) == 0);
 	PROMISE(size == size_again && memcmp(bytes, again, size) == 0);
 	return 0;

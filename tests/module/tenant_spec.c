@@ -17,6 +17,7 @@ int main(int argc, char **argv)
 		.gecos = empty,
 		.service = empty,
 		.tty = empty,
+		.directory = empty,
 		.rhost = empty,
 		.template_name = "default",
 		.seccomp = "default",

@@ -246,6 +246,22 @@ static void a_user_whose_name_fits_no_path_is_never_frozen(void **state)
 	assert_null(spec.group);
 }
 
+/* Root's own runs go by it, and each has limits of its own. */
+static void a_user_of_roots_name_is_never_frozen(void **state)
+{
+	cleanup_settings struct isp_settings settings = {.confine = false};
+	cleanup_spec struct isp_spec spec = {0};
+	struct isp_subject s = usual();
+	struct isp_error err = {0};
+
+	(void)state;
+	(void)snprintf(s.user, sizeof(s.user), "root");
+	assert_int_equal(isp_settings_default(&settings, &err), 0);
+	assert_int_equal(isp_policy_freeze_spec(&settings, &s, "lab1", "", &spec, &err), -EPERM);
+	assert_non_null(strstr(err.text, "\"root\""));
+	assert_null(spec.group);
+}
+
 static void only_listed_groups_of_the_user_are_kept(void **state)
 {
 	static const char *const settings[] = {"groups", "audio video root guests staff nosuch",
@@ -466,6 +482,7 @@ int main(void)
 		cmocka_unit_test(texts_that_are_too_long_are_cut),
 		cmocka_unit_test(root_and_no_id_at_all_are_never_frozen),
 		cmocka_unit_test(a_user_whose_name_fits_no_path_is_never_frozen),
+		cmocka_unit_test(a_user_of_roots_name_is_never_frozen),
 		cmocka_unit_test(only_listed_groups_of_the_user_are_kept),
 		cmocka_unit_test(more_groups_than_fit_are_refused_and_not_cut),
 		cmocka_unit_test(the_shell_is_the_policys_or_the_users_own),

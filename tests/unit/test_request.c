@@ -21,6 +21,7 @@ static struct isp_request sample(void)
 {
 	return (struct isp_request){
 		.is_login = true,
+		.directory = "/srv/work",
 		.umask = 027,
 		.streams = {ISP_STREAM_TTY, ISP_STREAM_PASSED, ISP_STREAM_NULL},
 		.termios = {.c_iflag = ICRNL, .c_cc = {[VMIN] = 1, [VINTR] = 3}},
@@ -41,7 +42,18 @@ static void encode(const struct isp_request *request, char **bytes, size_t *size
 }
 
 /* The places of the header's fields, as request.c lays them out; each is a uint32_t. */
-enum place { MAGIC, IS_LOGIN, UMASK, STDIN, STDOUT, STDERR, ARG_COUNT, ENVIRONMENT_COUNT };
+enum place {
+	MAGIC,
+	IS_LOGIN,
+	IS_COMMAND,
+	HAS_DIRECTORY,
+	UMASK,
+	STDIN,
+	STDOUT,
+	STDERR,
+	ARG_COUNT,
+	ENVIRONMENT_COUNT
+};
 
 static int decode_with(enum place place, uint32_t value, struct isp_error *err)
 {
@@ -75,6 +87,8 @@ static void every_field_arrives(void **state)
 	encode(&a, &bytes, &size);
 	assert_int_equal(isp_request_decode(bytes, size, &b, &err), 0);
 	assert_true(b.is_login);
+	assert_false(b.is_command);
+	assert_string_equal(b.directory, "/srv/work");
 	assert_int_equal(b.umask, 027);
 	assert_memory_equal(a.streams, b.streams, sizeof(a.streams));
 	assert_int_equal(b.termios.c_iflag, ICRNL);
@@ -102,6 +116,7 @@ static void a_request_without_anything_travels(void **state)
 	assert_int_equal(isp_request_decode(bytes, size, &b, &err), 0);
 	assert_int_equal(b.arg_count, 0);
 	assert_null(b.args[0]);
+	assert_null(b.directory);
 	assert_null(b.environment[0]);
 	assert_int_equal(isp_request_count(&b, ISP_STREAM_CLOSED), 3);
 }
@@ -170,18 +185,22 @@ static void bad_headers_are_refused_by_name(void **state)
 		{MAGIC, 0x69737230u, -EPROTO, "another version"},
 		{IS_LOGIN, 2, -EINVAL, "is_login"},
 		{IS_LOGIN, UINT32_MAX, -EINVAL, "is_login"},
+		{IS_COMMAND, 2, -EINVAL, "is_command"},
+		{HAS_DIRECTORY, 2, -EINVAL, "has_directory"},
+		{HAS_DIRECTORY, 0, -EINVAL, "after the last string"},
 		{UMASK, 01000, -EINVAL, "umask"},
 		{UMASK, 04777, -EINVAL, "umask"},
 		{STDIN, ISP_STREAM_COUNT, -EINVAL, "stream 0"},
 		{STDOUT, UINT32_MAX, -EINVAL, "stream 1"},
 		{STDERR, 0x80000000u, -EINVAL, "stream 2"},
-		{ARG_COUNT, 4, -EINVAL, "environment"}, /* takes one of its strings */
+		{ARG_COUNT, 4, -EINVAL, "directory"}, /* takes one of its strings */
 		{ARG_COUNT, 2, -EINVAL, "after the last string"},
-		{ARG_COUNT, 6, -EINVAL, "arguments"},
+		{ARG_COUNT, 7, -EINVAL, "arguments"},
 		{ARG_COUNT, ISP_REQUEST_ARGS_MAX + 1, -E2BIG, "arguments"},
 		{ARG_COUNT, UINT32_MAX, -E2BIG, "arguments"},
 		{ENVIRONMENT_COUNT, 1, -EINVAL, "after the last string"},
-		{ENVIRONMENT_COUNT, 3, -EINVAL, "environment"},
+		{ENVIRONMENT_COUNT, 3, -EINVAL, "directory"},
+		{ENVIRONMENT_COUNT, 4, -EINVAL, "environment"},
 		{ENVIRONMENT_COUNT, ISP_REQUEST_ENVIRONMENT_MAX + 1, -E2BIG, "variables"},
 		{ENVIRONMENT_COUNT, UINT32_MAX, -E2BIG, "variables"},
 	};
@@ -195,6 +214,51 @@ static void bad_headers_are_refused_by_name(void **state)
 			fail_msg("place %d = %u: %d, %s", cases[i].place, cases[i].value, r,
 				 err.text);
 	}
+}
+
+static void a_command_has_a_name(void **state)
+{
+	struct isp_request a = sample();
+	cleanup_request struct isp_request b = {0};
+	cleanup_free char *bytes = NULL;
+	struct isp_error err = {0};
+	size_t size = 0;
+
+	(void)state;
+	a.is_command = true;
+	encode(&a, &bytes, &size);
+	assert_int_equal(isp_request_decode(bytes, size, &b, &err), 0);
+	assert_true(b.is_command);
+	a.arg_count = 0;
+	assert_int_equal(isp_request_encode(&a, &bytes, &size, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "is_command"));
+}
+
+static void a_directory_is_a_clean_path_on_both_sides(void **state)
+{
+	static const char *const bad[] = {"", "srv", "/srv/", "/srv/../etc", "/srv/w\nrk"};
+	struct isp_request before = sample();
+	cleanup_free char *bytes = NULL;
+	struct isp_error err = {0};
+	size_t size = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ISP_ARRAY_SIZE(bad); i++) {
+		struct isp_request a = sample();
+
+		err = (struct isp_error){0};
+		a.directory = bad[i];
+		assert_int_equal(isp_request_encode(&a, &bytes, &size, &err), -EINVAL);
+		assert_non_null(strstr(err.text, "directory"));
+	}
+	assert_null(bytes);
+	encode(&before, &bytes, &size);
+	bytes[size - 2] = '/';
+	bytes[size - 3] = '/';
+	err = (struct isp_error){0};
+	before = (struct isp_request){0};
+	assert_int_equal(isp_request_decode(bytes, size, &before, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "directory"));
 }
 
 static void a_variable_without_a_name_is_refused_on_both_sides(void **state)
@@ -211,6 +275,7 @@ static void a_variable_without_a_name_is_refused_on_both_sides(void **state)
 		cleanup_free char *none = NULL;
 		size_t size = 0, size_none = 0;
 
+		a.directory = NULL; /* so that it is the last string */
 		a.environment = environment;
 		encode(&a, &bytes, &size);
 		strcpy(entry, refused[i]);
@@ -292,6 +357,8 @@ int main(void)
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(bytes_after_the_last_string_are_refused),
 		cmocka_unit_test(bad_headers_are_refused_by_name),
+		cmocka_unit_test(a_command_has_a_name),
+		cmocka_unit_test(a_directory_is_a_clean_path_on_both_sides),
 		cmocka_unit_test(a_variable_without_a_name_is_refused_on_both_sides),
 		cmocka_unit_test(the_size_has_a_bound_on_both_sides),
 		cmocka_unit_test(as_many_strings_as_are_allowed_travel),

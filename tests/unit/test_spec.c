@@ -64,6 +64,7 @@ static struct isp_spec sample(void)
 		.start_timeout_s = 9,
 	};
 
+	s.directory = text("");
 	s.group = text("guests of the lab");
 	s.gecos = text("G\xc3\xbcnter Gast,Room 1");
 	s.service = text("sshd");
@@ -120,6 +121,9 @@ static void every_field_arrives(void **state)
 	encode(&a, &bytes, &size);
 	assert_int_equal(isp_spec_decode(bytes, size, &b, &err), 0);
 	assert_string_equal(a.session, b.session);
+	assert_int_equal(a.owner, b.owner);
+	assert_string_equal(a.directory, b.directory);
+	assert_false(b.runs_commands);
 	assert_string_equal(a.user, b.user);
 	assert_int_equal(a.uid, b.uid);
 	assert_int_equal(a.gid, b.gid);
@@ -269,8 +273,8 @@ static void another_version_is_named_as_such(void **state)
 	struct isp_error err = {0};
 
 	(void)state;
-	assert_int_equal(decode_edited("version=1", "version=2", &err), -EPROTO);
-	assert_non_null(strstr(err.text, "\"2\""));
+	assert_int_equal(decode_edited("version=2", "version=1", &err), -EPROTO);
+	assert_non_null(strstr(err.text, "\"1\""));
 	assert_non_null(strstr(err.text, "different releases"));
 }
 
@@ -284,6 +288,13 @@ static void bad_fields_are_refused_by_name(void **state)
 		{"uid=100123", "uid=4294967296", "\"uid\""},
 		{"uid=100123", "uid=+1", "\"uid\""},
 		{"gid=100124", "gid=0", "\"gid\""},
+		{"owner=user", "owner=root", "\"uid\""},
+		{"owner=user", "owner=nobody", "\"owner\""},
+		{"directory=", "directory=srv", "\"directory\""},
+		{"runs_commands=no", "runs_commands=", "\"runs_commands\""},
+		{"is_rootless=no", "is_rootless=yes", "\"is_rootless\""},
+		{"is_unlimited=no", "is_unlimited=yes", "\"is_rootless\""},
+		{"has_one_id=no", "has_one_id=yes", "\"is_rootless\""},
 		{"user=guest", "user=../x", "\"user\""},
 		{"session=guest.", "session=other.", "\"session\""},
 		{"session=guest.0123abcd", "session=guest.0123ABCD", "\"session\""},
@@ -293,7 +304,7 @@ static void bad_fields_are_refused_by_name(void **state)
 		{"groups=500:users", "groups=500:", "\"groups\""},
 		{"groups=2", "groups=33", "\"groups\""},
 		{"groups=2", "groups=3", "\"groups\""},
-		{"groups=2", "groups=1", "\"template\""},
+		{"groups=2", "groups=1", "\"directory\""},
 		{"template=debian-12", "template=../../etc", "\"template\""},
 		{"rootfs=ephemeral", "rootfs=host", "\"rootfs\""},
 		{"home_path=/home/guest", "home_path=/etc", "\"home_path\""},
@@ -397,6 +408,52 @@ static void what_cannot_be_read_back_is_not_written(void **state)
 	}
 }
 
+/* Root's own container: a tree's ids, 0 among them, and nothing of the store's. */
+static void root_has_directories_and_no_logins(void **state)
+{
+	static const struct {
+		const char *says;
+		uid_t uid;
+		enum isp_rootfs rootfs;
+		enum isp_home home;
+		const char *directory, *home_path, *session;
+	} cases[] = {
+		{NULL, 0, ISP_ROOTFS_COPY, ISP_HOME_TMPFS, "/srv/t", "/", "root.00000000"},
+		{NULL, 65535, ISP_ROOTFS_READONLY, ISP_HOME_TMPFS, "/", "/usr", "root.00000000"},
+		{"\"uid\"", 65536, ISP_ROOTFS_COPY, ISP_HOME_TMPFS, "/srv/t", "/", "root.00000000"},
+		{"\"owner\"", 0, ISP_ROOTFS_COPY, ISP_HOME_TMPFS, "", "/home/x", "root.00000000"},
+		{"\"rootfs\"", 0, ISP_ROOTFS_OVERLAY, ISP_HOME_TMPFS, "/srv/t", "/",
+		 "root.00000000"},
+		{"\"home\"", 0, ISP_ROOTFS_COPY, ISP_HOME_BIND, "/srv/t", "/", "root.00000000"},
+		{"\"home_path\"", 0, ISP_ROOTFS_COPY, ISP_HOME_TMPFS, "/srv/t", "/a/../b",
+		 "root.00000000"},
+		{"\"session\"", 0, ISP_ROOTFS_COPY, ISP_HOME_TMPFS, "/srv/t", "/",
+		 "guest.0123abcd"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ISP_ARRAY_SIZE(cases); i++) {
+		cleanup_spec struct isp_spec s = sample();
+		cleanup_free char *bytes = NULL;
+		struct isp_error err = {0};
+		size_t size = 0;
+
+		s.owner = ISP_OWNER_ROOT;
+		s.uid = s.gid = cases[i].uid;
+		s.rootfs = cases[i].rootfs;
+		s.home = cases[i].home;
+		replace(&s.directory, cases[i].directory);
+		replace(&s.home_path, cases[i].home_path);
+		(void)snprintf(s.session, sizeof(s.session), "%s", cases[i].session);
+		assert_int_equal(isp_spec_encode(&s, &bytes, &size, &err),
+				 cases[i].says ? -EINVAL : 0);
+		if (cases[i].says && !strstr(err.text, cases[i].says))
+			fail_msg("case %zu: %s", i, err.text);
+		assert_string_equal(isp_spec_owner_name(&s), "root");
+		assert_int_equal(isp_spec_owner_uid(&s), 0);
+	}
+}
+
 static void a_list_longer_than_its_array_is_not_read(void **state)
 {
 	cleanup_spec struct isp_spec s = sample();
@@ -491,6 +548,7 @@ int main(void)
 		cmocka_unit_test(another_version_is_named_as_such),
 		cmocka_unit_test(bad_fields_are_refused_by_name),
 		cmocka_unit_test(what_cannot_be_read_back_is_not_written),
+		cmocka_unit_test(root_has_directories_and_no_logins),
 		cmocka_unit_test(a_list_longer_than_its_array_is_not_read),
 		cmocka_unit_test(full_lists_and_extreme_numbers_travel),
 		cmocka_unit_test(a_spec_too_big_to_freeze_is_refused),

@@ -17,6 +17,10 @@
 /** isp_log_open() - name the program; @to_stderr also prints there (debugging). */
 void isp_log_open(const char *program, bool to_stderr);
 
+/** isp_log_mute() - no line any more: the log is the administrator's, and this is no session of
+ * his. */
+void isp_log_mute(void);
+
 /** isp_log() - one line; @priority as for syslog(3). */
 void isp_log(int priority, const char *fmt, ...) ISP_PRINTF(2, 3);
 

@@ -64,6 +64,14 @@ ISP_MUST_CHECK int isp_path_open_trusted(const char *path, int flags, enum isp_s
 					 int *ret_fd, struct isp_error *err);
 
 /**
+ * isp_path_open_program() - a program of ours, O_PATH
+ * @is_rootless: whoever executes it has no rights but his own, so that nobody could gain any by
+ *               putting another one in its place: whose it is does not matter
+ */
+ISP_MUST_CHECK int isp_path_open_program(const char *path, bool is_rootless, enum isp_stage stage,
+					 int *ret_fd, struct isp_error *err);
+
+/**
  * isp_path_make_dir() - mkdir -p of one level that must be root's, with exactly this mode
  * @dir_fd, @name: borrowed parent and one component
  * @ret_fd: O_DIRECTORY fd of the directory, made or found; may be NULL

@@ -109,5 +109,11 @@ ISP_MUST_CHECK int isp_tree_make_target(const char *path, int source_fd);
  * A symlink at @path is replaced, not followed.  Return: 0; -errno.
  */
 ISP_MUST_CHECK int isp_tree_write(const char *path, const char *text, unsigned int mode);
+/**
+ * isp_tree_show() - mount a file with this text over @path, which itself is not written to
+ * The text stands in /run, which is the container's own.  A symlink at @path is somebody's
+ * arrangement, and a tree without the file has no use for it: nothing is done.  Return: 0; -errno.
+ */
+ISP_MUST_CHECK int isp_tree_show(const char *path, const char *text);
 
 #endif

@@ -9,7 +9,9 @@
  * user's limit and outside the login's own cgroup.  v2 is taken where it is what /sys/fs/cgroup is,
  * else the v1 hierarchies below it (legacy or hybrid): found by statfs magic, never by parsing
  * versions.  A limit that is asked for and cannot be applied is an error.  No cgroup below SESSION
- * can exist: inside, the file system is read-only.  ROOT/ispawn stays, as an empty directory.
+ * can exist: inside, the file system is read-only.  Root's containers (ISP_ROOT_NAME) are not
+ * bounded together: there USER is the session's own id once more.  ROOT/ispawn stays, as an empty
+ * directory.
  */
 #ifndef ISPAWN_CONTAINER_CGROUP_H
 #define ISPAWN_CONTAINER_CGROUP_H

@@ -7,7 +7,8 @@
  * stands for one of 65536 host ids that belong to nobody else.  Those come from /etc/subuid and
  * /etc/subgid when the user has a large enough range there, else from a pool of ispawn's own above
  * every range that others hand out.  On disk the copy keeps the ids as the container sees them:
- * an idmapped mount translates, so a change of range never needs a chown of the tree.
+ * an idmapped mount translates, so a change of range never needs a chown of the tree.  In root's
+ * own containers (ISP_OWNER_ROOT) nobody's id stands for itself: all of 0..65535 is the range.
  * Threat: container root on a host id that owns anything on the host (CVE-2019-5736).
  */
 #ifndef ISPAWN_CONTAINER_IDMAP_H
@@ -34,6 +35,13 @@ ISP_MUST_CHECK int isp_idmap_find(int store_fd, const struct isp_spec *spec,
 				  struct isp_idmap *ret_map, struct isp_error *err);
 
 /**
+ * isp_idmap_find_subordinate() - a user's own range in /etc/subuid and /etc/subgid
+ * Runs as: anybody.  Return: 1 and *@ret_map; 0 he has none of ISP_IDMAP_COUNT; -EINVAL; -errno.
+ */
+ISP_MUST_CHECK int isp_idmap_find_subordinate(const char *user, uid_t uid,
+					      struct isp_idmap *ret_map, struct isp_error *err);
+
+/**
  * isp_idmap_format() - lines for uid_map or gid_map
  * @start: host id behind container id 0
  * @own:   ids that stand for themselves, ascending, without duplicates
@@ -51,6 +59,7 @@ ISP_MUST_CHECK int isp_idmap_write(pid_t pid, const struct isp_spec *spec,
 
 /**
  * isp_idmap_mount() - give a detached mount the ids of @userns_fd, and attributes
+ * @userns_fd: -EBADF: the ids stay as they are
  * @attributes: MOUNT_ATTR_* to set besides
  * Kernel: mount_setattr(2), idmapped mounts since 5.12 (ext4, btrfs 5.15, tmpfs 6.3, ...).
  * Return: 0; -EINVAL the file system cannot be idmapped (said so, with @what); -errno.

@@ -24,7 +24,7 @@ struct isp_place {
 	const struct isp_spec *spec;
 	struct isp_store *store;
 	const struct isp_idmap *map;
-	int userns_fd;       /* the container's user namespace, maps written */
+	int userns_fd;       /* the container's user namespace, maps written; -EBADF: no idmaps */
 	int own_ns_fd;       /* the supervisor's private mount namespace */
 	int sibling_ns_fd;   /* that of a live session with the same copy, or -EBADF */
 	int cancel_fd;       /* hangs up when the door is gone */
@@ -40,6 +40,13 @@ struct isp_place {
  */
 ISP_MUST_CHECK int isp_rootfs_enter_private(int *ret_host_fd, int *ret_own_fd,
 					    struct isp_error *err);
+
+/**
+ * isp_rootfs_detach() - put a detached clone of its mount in the place of directory *@fd
+ * @what: its name, for the error
+ * Order: before isp_rootfs_enter_private(), since a mount is cloned where it is mounted.
+ */
+ISP_MUST_CHECK int isp_rootfs_detach(const char *what, int *fd, struct isp_error *err);
 
 /** isp_rootfs_leave_private() - back to the host's mount namespace. Return: 0; -errno of setns. */
 ISP_MUST_CHECK int isp_rootfs_leave_private(int host_fd, struct isp_error *err);
@@ -67,7 +74,11 @@ ISP_MUST_CHECK int isp_rootfs_make_bind(const struct isp_bind *bind, int *ret_fd
 
 /** isp_rootfs_make_sysfs() - the host's /sys, read-only, for network = host: a user namespace that
  * does not own the network namespace may not mount its own. */
-ISP_MUST_CHECK int isp_rootfs_make_sysfs(int *ret_fd, struct isp_error *err);
+ISP_MUST_CHECK int isp_rootfs_make_sysfs(bool is_rootless, int *ret_fd, struct isp_error *err);
+
+/** isp_rootfs_take_template() - the template, or the spec's directory, as a detached mount; once */
+ISP_MUST_CHECK int isp_rootfs_take_template(const struct isp_place *place, int *ret_fd,
+					    struct isp_error *err);
 
 /* The parts of isp_rootfs_make(), one file each. */
 ISP_MUST_CHECK int isp_overlay_make(const struct isp_place *place, int *ret_fd,

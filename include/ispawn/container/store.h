@@ -29,7 +29,7 @@ struct isp_store {
 	int store_fd;     /* ISPAWN_STORE_DIR */
 	int user_fd;      /* users/USER, locked until isp_store_unlock() */
 	int copy_fd;      /* users/USER/rootfs-TEMPLATE */
-	int template_fd;  /* templates/TEMPLATE/rootfs, O_PATH */
+	int template_fd;  /* templates/TEMPLATE/rootfs, or the spec's directory; O_PATH */
 	bool is_home_new; /* home.new was made for this login; builder fills it */
 	char machine_id[33];
 };
@@ -42,14 +42,16 @@ struct isp_store {
 
 /**
  * isp_store_open() - open the template and the user's directories, made when missing, locked
+ * @directory_fd: borrowed; the spec's directory, if it has one
  * @deadline_ms: CLOCK_MONOTONIC time until which the lock is waited for
  * @cancel_fd:   borrowed; when it hangs up (the door is gone) the waiting ends
  * Runs as: host root.
  * Return: 0; -ENOENT no such template (named); -EPERM the directory is another uid's (named);
  * -ETIMEDOUT; -ECANCELED; -errno.
  */
-ISP_MUST_CHECK int isp_store_open(const struct isp_spec *spec, int64_t deadline_ms, int cancel_fd,
-				  struct isp_store *ret_store, struct isp_error *err);
+ISP_MUST_CHECK int isp_store_open(const struct isp_spec *spec, int directory_fd,
+				  int64_t deadline_ms, int cancel_fd, struct isp_store *ret_store,
+				  struct isp_error *err);
 
 /** isp_store_home() - O_PATH fd of users/USER/home, or of a fresh home.new at a first login. */
 ISP_MUST_CHECK int isp_store_home(struct isp_store *store, const struct isp_spec *spec, int *ret_fd,

@@ -26,13 +26,21 @@ ISP_MUST_CHECK int isp_policy_freeze(const char *config_path, const struct isp_s
 				     struct isp_error *err);
 
 /**
+ * isp_policy_read_resolvers() - the host's resolv.conf, for isp_policy_freeze_spec()
+ * @ret_text: the caller frees; "" when it cannot be read
+ * Return: 0; -ENOMEM.
+ */
+ISP_MUST_CHECK int isp_policy_read_resolvers(char **ret_text);
+
+/**
  * isp_policy_freeze_spec() - the pure half: a decision to confine becomes a spec
- * @hostname: of this machine, as gethostname(2) gives it
+ * @hostname: of this machine, as gethostname(2) gives it; in root's own containers a name for the
+ *             place, which then is the whole of the container's
  * @resolvers: lines of the host's resolv.conf, used when the policy names no resolver and the
  *             container shares the host's network; "" = none
  * @ret_spec: zeroed by the caller
- * Return: 0; -EPERM uid or gid 0 or -1; -E2BIG more groups kept than fit; -ENOMEM; -errno of
- * getrandom for the session id.
+ * Return: 0; -EPERM uid or gid 0 or -1, or a user called ISP_ROOT_NAME, which root's own runs are;
+ * -E2BIG more groups kept than fit; -ENOMEM; -errno of getrandom for the session id.
  */
 ISP_MUST_CHECK int isp_policy_freeze_spec(const struct isp_settings *settings,
 					  const struct isp_subject *subject, const char *hostname,

@@ -84,6 +84,7 @@ struct isp_option {
 	const char *default_text; /* as it would stand in the file */
 	const char *doc;
 	const char *hint; /* what to add to a refusal; NULL = nothing */
+	const char *run;  /* what it means to ispawn(1); NULL = no option there */
 };
 
 #define ISP_OPTION_TOTAL 29
@@ -100,6 +101,9 @@ ISP_MUST_CHECK int isp_option_find(const char *name, size_t *ret_index);
  */
 ISP_MUST_CHECK int isp_option_set(const struct isp_option *option, const char *text,
 				  struct isp_settings *settings, struct isp_error *err);
+
+/** isp_option_is_list() - does a second value add to the first one's words? */
+bool isp_option_is_list(const struct isp_option *option);
 
 /** isp_option_type_text() - type and range in words: "size, 16M to max", "one of none, host". */
 void isp_option_type_text(const struct isp_option *option, char *ret_text, size_t size);

@@ -18,9 +18,10 @@
 
 #include <sys/types.h>
 
-#define ISP_SPEC_VERSION 1
+#define ISP_SPEC_VERSION 2
 #define ISP_SPEC_SIZE_MAX (256 * 1024) /* bytes of an encoded spec */
 #define ISP_LIST_MAX 32                /* binds, groups, variables, resolvers */
+#define ISP_TREE_IDS 65536             /* ids of a tree: 0..65535 */
 #define ISP_SPEC_TEXT_MAX 1024         /* bytes of gecos, service, tty, rhost, group names */
 
 /* Ranges of the numbers, for the spec and the configuration alike. */
@@ -42,12 +43,21 @@ enum isp_privilege { ISP_PRIVILEGE_NONE, ISP_PRIVILEGE_SUDO, ISP_PRIVILEGE_ROOT 
 enum isp_network { ISP_NETWORK_NONE, ISP_NETWORK_HOST };
 enum isp_logout { ISP_LOGOUT_KILL, ISP_LOGOUT_LINGER };
 
+/*
+ * Whose container it is on the host: whose session it counts as, and who may ask for programs.
+ * USER: the user's, whose own ids stand for themselves inside.  ROOT: root's, started by hand; no
+ * id of the host stands inside, and user, uid and gid are the tree's own, where 0 is one of them.
+ */
+enum isp_owner { ISP_OWNER_USER, ISP_OWNER_ROOT };
+#define ISP_ROOT_NAME "root" /* of root's sessions, whatever passwd calls uid 0 */
+
 /* Their words in the spec and in ispawn.conf, in the order of the enums; NULL ends each. */
 extern const char *const isp_rootfs_words[];
 extern const char *const isp_home_words[];
 extern const char *const isp_privilege_words[];
 extern const char *const isp_network_words[];
 extern const char *const isp_logout_words[];
+extern const char *const isp_owner_words[];
 
 /** struct isp_bind - one host path shown inside; both clean absolute paths, owned by the spec. */
 struct isp_bind {
@@ -80,9 +90,11 @@ struct isp_limits {
 struct isp_spec {
 	char session[ISP_SESSION_ID_SIZE];
 
-	/* the subject, resolved on the host */
+	enum isp_owner owner;
+
+	/* the subject, resolved on the host, or with ISP_OWNER_ROOT in the tree */
 	char user[ISP_NAME_MAX + 1];
-	uid_t uid;                   /* never 0, never (uid_t)-1 */
+	uid_t uid;                   /* never (uid_t)-1, and 0 only with ISP_OWNER_ROOT */
 	gid_t gid;                   /* likewise */
 	char *group;                 /* name of @gid */
 	char *gecos;                 /* no ':' or newline */
@@ -92,6 +104,16 @@ struct isp_spec {
 	size_t group_count;
 
 	/* the place */
+	/* "" for logins.  Else a path for messages: the directory itself comes as a descriptor, and
+	 * is the copy (rootfs = copy: changes stay in it), or takes the template's place.  Nothing
+	 * is written into it but what the tenants write, and no home is mounted. */
+	char *directory;
+	bool runs_commands; /* a request may name any program, not only arguments for the shell */
+
+	/* What an ordinary user's own container lacks; the last two only with the first. */
+	bool is_rootless;  /* "the host's root" is this user in a user namespace of his own */
+	bool is_unlimited; /* no cgroup: limits stand in the spec as none, or as the kernel's own */
+	bool has_one_id;   /* 0 is the only id inside, and groups cannot be given up */
 	char template_name[ISP_NAME_MAX + 1]; /* ISPAWN_STORE_DIR/templates/NAME/rootfs */
 	enum isp_rootfs rootfs;
 	enum isp_home home;
@@ -151,6 +173,18 @@ ISP_MUST_CHECK int isp_spec_encode(const struct isp_spec *spec, char **ret_bytes
  */
 ISP_MUST_CHECK int isp_spec_decode(const char *bytes, size_t size, struct isp_spec *ret_spec,
 				   struct isp_error *err);
+
+/**
+ * isp_spec_contradiction() - what no field can tell alone
+ * @spec: each field for itself is as it may be
+ * @ret_field: on failure the name of the one that is wrong; a static string
+ * Return: NULL; the reason, a static string.
+ */
+const char *isp_spec_contradiction(const struct isp_spec *spec, const char **ret_field);
+
+/** isp_spec_owner_name(), isp_spec_owner_uid() - by what name and id the host knows the session */
+const char *isp_spec_owner_name(const struct isp_spec *spec);
+uid_t isp_spec_owner_uid(const struct isp_spec *spec);
 
 /** isp_spec_text_is_printable() - no control byte, at most ISP_SPEC_TEXT_MAX bytes; may be empty.
  */

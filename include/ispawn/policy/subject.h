@@ -17,6 +17,7 @@
 
 /** struct isp_subject - all strings owned, never NULL once resolved */
 struct isp_subject {
+	enum isp_owner owner; /* ROOT: who of a tree's own users it is, see ispawn/policy/tree.h */
 	char user[ISP_NAME_MAX + 1];
 	uid_t uid;
 	gid_t gid;
@@ -41,6 +42,21 @@ void isp_subject_free(struct isp_subject *subject);
 ISP_MUST_CHECK int isp_subject_resolve(const char *user, const char *service, const char *tty,
 				       const char *rhost, struct isp_subject *ret_subject,
 				       struct isp_error *err);
+
+/**
+ * isp_subject_find_in_tree() - one of a directory's own users, for root's containers
+ * @directory_fd: borrowed; the root of the tree, O_PATH is enough
+ * @user: a name in its etc/passwd, UID, or UID:GID; NULL is 0
+ * @service: as above
+ * @ret_subject: zeroed by the caller; on failure left zeroed; owner is ISP_OWNER_ROOT
+ * No name service is asked: the two files are text, read by us.  Threat: a tree that somebody else
+ * has written.  Its symlinks lead nowhere but back into it, and what is not a plain file is not
+ * opened; a number needs no entry, and takes name, home and shell from one if there is one.
+ * Return: 0; -ENOENT no such user; -EINVAL a number out of 0..65535, or a name that cannot be one;
+ * -errno.
+ */
+ISP_MUST_CHECK int isp_subject_find_in_tree(int directory_fd, const char *user, const char *service,
+					    struct isp_subject *ret_subject, struct isp_error *err);
 
 /** isp_subject_name() - the name of @uid. @ret_name: the caller frees. Return: 0; -ENOENT; -errno.
  */

@@ -22,6 +22,7 @@
  * @pid:     leader of the tenant's session and first process group
  * @start_fd: read end of the pipe that tells how the exec went; -EBADF once that is known
  * @primary_fd, @peer_fd: the pty, held until the tenant ends; -EBADF without one
+ * @is_command: started by a name of its own, not as the shell
  * @is_refused: the exec failed and the supervisor was told: its end is not news
  */
 struct isp_tenant {
@@ -30,6 +31,7 @@ struct isp_tenant {
 	int start_fd;
 	int primary_fd;
 	int peer_fd;
+	bool is_command;
 	bool is_refused;
 };
 

@@ -68,6 +68,7 @@ struct isp_supervisor {
 	int door_fd;        /* to the module; consumed from main */
 	int spec_fd;        /* the sealed memfd, handed on to init */
 	int application_fd; /* pidfd of the PAM application; -EBADF: none */
+	int directory_fd;   /* spec.directory, while it builds; -EBADF: none */
 
 	struct isp_store store;
 	struct isp_entry entry;
