@@ -63,13 +63,17 @@ INIT    := $(wildcard shell/ispawn-init*.c)
 SUPER   := $(wildcard shell/ispawn-supervisor*.c)
 DOOR    := $(wildcard shell/ispawn-door*.c)
 SECCOMP := $(wildcard shell/ispawn-seccomp*.c)
+# The runner stands in for a program inside as the login shell does, with the same three files.
+RUN     := shell/ispawn.c $(wildcard shell/ispawn-run-*.c) \
+	$(addprefix shell/ispawn-shell-,streams.c terminal.c relay.c)
 
 GENERATED := $(BUILD)/generated/seccomp_default.h $(BUILD)/generated/build.h
 
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 PROGRAMS := $(BUILD)/pam_ispawn.so $(BUILD)/ispawn-supervisor $(BUILD)/ispawn-init \
-	$(BUILD)/ispawn-shell $(BUILD)/ispawn-door $(BUILD)/ispawn-seccomp $(BUILD)/ispawnctl
+	$(BUILD)/ispawn-shell $(BUILD)/ispawn-door $(BUILD)/ispawn-seccomp $(BUILD)/ispawnctl \
+	$(BUILD)/ispawn
 
 .PHONY: all install uninstall check demo demo-shell bench lint format clean unit-tests fuzzers
 .DELETE_ON_ERROR:
@@ -115,6 +119,8 @@ $(BUILD)/ispawn-seccomp: $(call objects,pie,$(SECCOMP)) $(BUILD)/pie/libispawn.a
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lseccomp -ljansson -lcap-ng
 $(BUILD)/ispawnctl: $(call objects,pie,$(CTL)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
+$(BUILD)/ispawn: $(call objects,pie,$(RUN)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
+	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 # Static: nothing of the container's (init) or of the user's environment (shell: LD_PRELOAD) can
 # be loaded into them.
 $(BUILD)/ispawn-init: $(call objects,static,$(INIT)) $(BUILD)/static/libispawn.a
@@ -153,6 +159,7 @@ $(BUILD)/fuzz/%: $(BUILD)/fuzzer/tests/fuzz/%.o $(call objects,fuzzer,$(COMMON))
 install: all
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PAMDIR)
 	install -m 0755 $(BUILD)/ispawn-shell $(DESTDIR)$(BINDIR)/ispawn-shell
+	install -m 0755 $(BUILD)/ispawn $(DESTDIR)$(BINDIR)/ispawn
 	install -m 0755 $(BUILD)/ispawnctl $(DESTDIR)$(SBINDIR)/ispawnctl
 	install -m 0755 $(BUILD)/ispawn-supervisor $(DESTDIR)$(LIBEXECDIR)/ispawn-supervisor
 	install -m 0711 $(BUILD)/ispawn-init $(DESTDIR)$(LIBEXECDIR)/ispawn-init
@@ -174,7 +181,7 @@ install: all
 	install -m 0644 README.md conf/ispawn.conf conf/*.snippet $(DESTDIR)$(DOCDIR)
 
 uninstall:
-	rm -f $(DESTDIR)$(BINDIR)/ispawn-shell $(DESTDIR)$(SBINDIR)/ispawnctl
+	rm -f $(DESTDIR)$(BINDIR)/ispawn $(DESTDIR)$(BINDIR)/ispawn-shell $(DESTDIR)$(SBINDIR)/ispawnctl
 	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-supervisor $(DESTDIR)$(LIBEXECDIR)/ispawn-init
 	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-door $(DESTDIR)$(LIBEXECDIR)/ispawn-seccomp
 	rm -f $(DESTDIR)$(UNITDIR)/ispawn.socket $(DESTDIR)$(UNITDIR)/ispawn-door@.service \

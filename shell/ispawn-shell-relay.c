@@ -36,7 +36,7 @@ struct loop {
 	bool is_over;
 };
 
-void relay_signals(sigset_t *ret_set)
+static void relay_signals(sigset_t *ret_set)
 {
 	(void)sigemptyset(ret_set);
 	for (size_t i = 0; i < ISP_ARRAY_SIZE(forwarded); i++)
@@ -44,6 +44,18 @@ void relay_signals(sigset_t *ret_set)
 	(void)sigaddset(ret_set, SIGWINCH);
 	(void)sigaddset(ret_set, SIGTSTP);
 	(void)sigaddset(ret_set, SIGCONT);
+}
+
+int relay_open_signals(struct shell *shell)
+{
+	sigset_t set;
+
+	/* A signal that was ignored when we were started (nohup) stays so: it never gets here. */
+	relay_signals(&set);
+	if (sigprocmask(SIG_SETMASK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return -errno;
+	shell->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return shell->signal_fd < 0 ? -errno : 0;
 }
 
 /* The tenant is done, one way or another: what it has written still goes out, what comes in goes

@@ -181,9 +181,9 @@ static void describe_command(char ret_text[ISP_MESSAGE_TEXT_SIZE], int argc, cha
 {
 	size_t used = 0;
 
-	for (int i = 1; i < argc && used + 1 < ISP_MESSAGE_TEXT_SIZE; i++) {
+	for (int i = 0; i < argc && used + 1 < ISP_MESSAGE_TEXT_SIZE; i++) {
 		int n = snprintf(ret_text + used, ISP_MESSAGE_TEXT_SIZE - used, "%s%.*s",
-				 i > 1 ? " " : "", ISP_MESSAGE_TEXT_SIZE, argv[i]);
+				 i > 0 ? " " : "", ISP_MESSAGE_TEXT_SIZE, argv[i]);
 
 		if (n < 0)
 			return;
@@ -191,8 +191,8 @@ static void describe_command(char ret_text[ISP_MESSAGE_TEXT_SIZE], int argc, cha
 	}
 }
 
-static int write_request(const struct shell *shell, int argc, char **argv, int *ret_fd,
-			 struct isp_error *err)
+static int write_request(const struct shell *shell, bool is_login, int argc, char **argv,
+			 int *ret_fd, struct isp_error *err)
 {
 	char *environment[ISP_REQUEST_ENVIRONMENT_MAX];
 	struct isp_request request = {0};
@@ -200,12 +200,14 @@ static int write_request(const struct shell *shell, int argc, char **argv, int *
 	size_t size = 0;
 	int r;
 
-	request.is_login = argc > 0 && argv[0][0] == '-';
+	request.is_login = is_login;
+	request.is_command = shell->is_command;
+	request.directory = shell->directory;
 	request.umask = current_umask();
 	memcpy(request.streams, shell->streams.kinds, sizeof(request.streams));
 	terminal_describe(&shell->terminal, &request);
-	request.args = argc > 0 ? argv + 1 : argv;
-	request.arg_count = argc > 0 ? (size_t)argc - 1 : 0;
+	request.args = argv;
+	request.arg_count = (size_t)argc;
 	request.environment = environment;
 	request.environment_count = collect_environment(environment);
 	r = isp_request_encode(&request, &bytes, &size, err);
@@ -236,9 +238,15 @@ int streams_ask(struct shell *shell, int argc, char **argv, struct isp_error *er
 	struct isp_message open = {.type = ISP_MESSAGE_OPEN};
 	cleanup_close int request_fd = -EBADF;
 	int fds[1 + ISP_REQUEST_STREAMS], r;
+	bool is_login = !shell->is_command && argc > 0 && argv[0][0] == '-';
 	size_t count = 1;
 
-	r = write_request(shell, argc, argv, &request_fd, err);
+	/* The name by which we were called is init's to choose; a command has its own. */
+	if (!shell->is_command && argc > 0) {
+		argc--;
+		argv++;
+	}
+	r = write_request(shell, is_login, argc, argv, &request_fd, err);
 	if (r < 0)
 		return r;
 	describe_command(open.text, argc, argv);

@@ -10,8 +10,30 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+
+void say(const struct shell *shell, const char *fmt, ...)
+{
+	char text[1024] = "ispawn: ";
+	size_t used = strlen(text);
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(text + used, sizeof(text) - used - 2, fmt, args);
+	va_end(args);
+	if (n < 0)
+		return;
+	used = strlen(text);
+	/* A raw terminal does not return the carriage itself. */
+	if (shell->terminal.is_raw)
+		text[used++] = '\r';
+	text[used++] = '\n';
+	if (isp_fd_write_all(STDERR_FILENO, text, used) < 0)
+		return; /* and there is nowhere else to say it */
+}
 
 /* Kernel: Documentation/admin-guide/devices.txt: 5:2 is /dev/ptmx, and every primary side has its
  * number; Unix98 primaries of old kernels have majors 128 to 135. */

@@ -25,7 +25,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -34,27 +33,6 @@
 _Static_assert(sizeof(ISPAWN_SESSIONS_DIR "/") + ISP_SESSION_ID_SIZE + sizeof("/" ISP_SOCKET_NAME) <
 		       sizeof(((struct sockaddr_un *)NULL)->sun_path),
 	       "every session's socket has a path that fits");
-
-void say(const struct shell *shell, const char *fmt, ...)
-{
-	char text[1024] = "ispawn: ";
-	size_t used = strlen(text);
-	va_list args;
-	int n;
-
-	va_start(args, fmt);
-	n = vsnprintf(text + used, sizeof(text) - used - 2, fmt, args);
-	va_end(args);
-	if (n < 0)
-		return;
-	used = strlen(text);
-	/* A raw terminal does not return the carriage itself. */
-	if (shell->terminal.is_raw)
-		text[used++] = '\r';
-	text[used++] = '\n';
-	if (isp_fd_write_all(STDERR_FILENO, text, used) < 0)
-		return; /* and there is nowhere else to say it */
-}
 
 /* --- who is asking ---------------------------------------------------------------------------- */
 
@@ -248,24 +226,12 @@ static int finish(struct shell *shell, const struct ending *ending)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-static int open_signals(struct shell *shell)
-{
-	sigset_t set;
-
-	/* A signal that was ignored when we were started (nohup) stays so: it never gets here. */
-	relay_signals(&set);
-	if (sigprocmask(SIG_SETMASK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-		return -errno;
-	shell->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return shell->signal_fd < 0 ? -errno : 0;
-}
-
 static int run(struct shell *shell, int argc, char **argv,
 	       const bool is_closed[ISP_REQUEST_STREAMS])
 {
 	static struct ending ending;
 	struct isp_error err = {0};
-	int r = open_signals(shell);
+	int r = relay_open_signals(shell);
 
 	if (r < 0)
 		(void)isp_err_set(&err, -r, ISP_STAGE_TENANT, "signalfd");

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * ispawn-shell.h - what the parts of ispawn-shell share
+ * ispawn-shell.h - what the parts of ispawn-shell share, three of them with ispawn
  *
  * Theory of operation: ispawn-shell.c says who may run it and how it ends; -streams.c finds out
  * what stdin, stdout and stderr are and writes the request; -terminal.c owns the user's terminal;
- * -relay.c is the loop between start and end.  State is one struct, filled front to back.
+ * -relay.c is the loop between start and end.  These three stand in for a program inside whoever
+ * asked for it, so that the runner (ispawn.c) is made of them as well.  State is one struct, filled
+ * front to back.
  */
 #ifndef ISPAWN_SHELL_ISPAWN_SHELL_H
 #define ISPAWN_SHELL_ISPAWN_SHELL_H
@@ -50,7 +52,9 @@ enum { CHANNEL_INPUT, CHANNEL_PTY, CHANNEL_STDOUT, CHANNEL_STDERR, CHANNEL_COUNT
 
 struct shell {
 	char session[ISP_SESSION_ID_SIZE];
-	int door_fd; /* door 2: kept open, for its end is the session's */
+	bool is_command; /* argv[0] names the program (isp_request); else arguments for the shell */
+	const char *directory; /* to start in; NULL: where a login does */
+	int door_fd;           /* door 2: kept open, for its end is the session's */
 	int connection_fd;
 	int signal_fd;
 	struct terminal terminal;
@@ -115,8 +119,8 @@ ISP_MUST_CHECK int terminal_open(int fd);
 /** terminal_is_primary() - is this what init says it is? Threat: a hostile init sends any file. */
 bool terminal_is_primary(int fd);
 
-/** relay_signals() - the signals that the loop takes itself; all of them must be blocked. */
-void relay_signals(sigset_t *ret_set);
+/** relay_open_signals() - block the signals that the loop takes itself, and watch for them */
+ISP_MUST_CHECK int relay_open_signals(struct shell *shell);
 
 /** relay_run() - from OPEN to the end; restores nothing, prints notices to terminals only. */
 void relay_run(struct shell *shell, struct ending *ret_ending);

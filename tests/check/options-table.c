@@ -3,6 +3,7 @@
  * options-table.c - the option table and the parser, for tests/check/options
  *
  *	options-table table	  each key as "KEY <tab> TYPE <tab> DEFAULT"
+ *	options-table runner	  likewise those that are options of ispawn(1), as they are there
  *	options-table parse NAME  standard input, read as a login would: deny, ignore or confine, as
  *				  an ordinary user fares by it
  */
@@ -12,13 +13,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static int print_table(void)
+static int print_table(bool of_runner)
 {
 	for (size_t i = 0; i < ISP_OPTION_TOTAL; i++) {
 		char type[128];
 
+		if (of_runner && !isp_options[i].run)
+			continue;
 		isp_option_type_text(&isp_options[i], type, sizeof(type));
-		printf("%s\t%s\t%s\n", isp_options[i].name, type, isp_options[i].default_text);
+		for (const char *p = isp_options[i].name; *p; p++)
+			putchar(of_runner && *p == '_' ? '-' : *p);
+		printf("\t%s\t%s\n", type, isp_options[i].default_text);
 	}
 	return 0;
 }
@@ -67,9 +72,11 @@ static int parse(const char *name)
 int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "table") == 0)
-		return print_table();
+		return print_table(false);
+	if (argc == 2 && strcmp(argv[1], "runner") == 0)
+		return print_table(true);
 	if (argc == 3 && strcmp(argv[1], "parse") == 0)
 		return parse(argv[2]);
-	(void)fputs("usage: options-table table | parse NAME\n", stderr);
+	(void)fputs("usage: options-table table | runner | parse NAME\n", stderr);
 	return 2;
 }
