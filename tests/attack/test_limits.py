@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Eating the machine: processes, memory, file systems, sessions, and taking the limits away."""
+import os
 import pathlib
 import subprocess
 import threading
@@ -42,7 +43,8 @@ def test_fork_bombs_in_two_sessions(host, survivor):
             ssh.communicate()
         watching.set()
         thread.join()
-    assert max(peak) <= 60
+    # Kernel: pids.c charges first and takes the charge back: each CPU may be at a fork that is refused.
+    assert max(peak) <= 60 + os.cpu_count()
     wait_until(lambda: tasks_of("guest") == 0, what="the end of all its processes")
 
 
