@@ -264,13 +264,17 @@ static int read_request(const struct isp_message *open, const int *fds, size_t f
 	return 0;
 }
 
-/* Threat: an account that its policy holds to one shell asks for another program by name. */
+/* Threat: an account that its policy holds to one shell, which may be a restricted one, asks for
+ * another program by name, or to start elsewhere than at home. */
 static int check_program(const struct init *init, const struct isp_request *request,
 			 struct isp_error *err)
 {
 	if (request->is_command && !init->spec.runs_commands)
 		return isp_err_set(err, EACCES, ISP_STAGE_TENANT,
 				   "this account runs its shell and nothing else by name");
+	if (request->directory && !init->spec.runs_commands)
+		return isp_err_set(err, EACCES, ISP_STAGE_TENANT,
+				   "this account starts in its home and nowhere else");
 	if (!request->is_command && !init->shell[0])
 		return isp_err_set(err, ENOENT, ISP_STAGE_TENANT,
 				   "there is no shell in this container");

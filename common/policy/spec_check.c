@@ -179,6 +179,9 @@ const char *isp_spec_contradiction(const struct isp_spec *spec, const char **ret
 		{(spec->capabilities & ~isp_capability_grantable()) != 0, "capabilities",
 		 "one that is never granted"},
 		{is_roots && !has_directory, "owner", "root has no logins"},
+		/* Threat: a login's spec that is wrong in one field and takes a runner's rights. */
+		{!is_roots && has_directory, "directory", "a login has a template"},
+		{!is_roots && spec->runs_commands, "runs_commands", "a login has its shell"},
 		{spec->is_rootless && !is_roots, "is_rootless",
 		 "a login is never built by its user"},
 		{!spec->is_rootless && (spec->is_unlimited || spec->has_one_id), "is_rootless",

@@ -104,11 +104,14 @@ struct isp_spec {
 	size_t group_count;
 
 	/* the place */
-	/* "" for logins.  Else a path for messages: the directory itself comes as a descriptor, and
-	 * is the copy (rootfs = copy: changes stay in it), or takes the template's place.  Nothing
-	 * is written into it but what the tenants write, and no home is mounted. */
+	/* "" for logins, and a must with ISP_OWNER_ROOT.  Else a path for messages: the directory
+	 * itself comes as a descriptor, and is the copy (rootfs = copy: changes stay in it), or
+	 * takes the template's place.  Nothing is written into it but what the tenants write, and
+	 * no home is mounted. */
 	char *directory;
-	bool runs_commands; /* a request may name any program, not only arguments for the shell */
+	/* Only with ISP_OWNER_ROOT: a request may name any program, not only arguments for the
+	 * shell, and a directory to start in. */
+	bool runs_commands;
 
 	/* What an ordinary user's own container lacks; the last two only with the first. */
 	bool is_rootless;  /* "the host's root" is this user in a user namespace of his own */

@@ -36,7 +36,7 @@ enum isp_stream {
  * struct isp_request - one tenant to start; starts `= { 0 }`, ends isp_request_free()
  * @is_command: the first of @args names a program, looked for in the container's PATH, and the
  *              others are its arguments; init takes such a request where the spec says so
- * @directory: to start in, a clean absolute path; NULL: the home, or "/"
+ * @directory: likewise; to start in, a clean absolute path; NULL: the home, or "/"
  * @umask: permission bits only; what the PAM stack left for the login
  * @termios, @winsize: how the pty starts; only with a TTY among @streams
  * @args: after argv[0], which init chooses unless @is_command; NULL-terminated; the strings are
