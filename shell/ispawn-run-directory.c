@@ -8,8 +8,9 @@
  *
  * Threat: a program inside that leaves a set-user-ID file, which somebody on the host executes: in
  * a tree that he has got root to run, he would become root by it.  Nobody but root may be able to
- * reach what is written there: some directory above, or the directory itself, must let no one else
- * in.  Where nothing is written (--ephemeral, --readonly) it may be anybody's.
+ * reach what is written there: some directory above must let no one else in.  The directory's own
+ * mode is no protection, for it is "/" to the program inside, whose root can change it.  Where
+ * nothing is written (--ephemeral, --readonly) it may be anybody's.
  */
 #include "ispawn.h"
 
@@ -31,30 +32,37 @@ static bool is_closed_to_others(const struct stat *st)
 	       (st->st_mode & (S_IXGRP | S_IXOTH)) == 0;
 }
 
-/* From the directory up to the root, by "..", which no name can mislead.
- * Return: 1 reachable; 0 not; -errno. */
+/* The directory above @*fd, by "..", which no name can mislead.
+ * Return: 1 and @*fd is that one; 0 there is none; -errno. */
+static int step_up(int *fd, struct stat *st)
+{
+	const struct stat below = *st;
+	int above_fd = openat(*fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (above_fd < 0)
+		return -errno;
+	isp_fd_close(fd);
+	*fd = above_fd;
+	if (fstat(*fd, st) != 0)
+		return -errno;
+	return st->st_dev != below.st_dev || st->st_ino != below.st_ino;
+}
+
+/* Return: 1 reachable; 0 not; -errno. */
 static int is_reachable(int directory_fd)
 {
 	cleanup_close int fd = fcntl(directory_fd, F_DUPFD_CLOEXEC, 0);
-	struct stat here, above;
+	struct stat st;
 
-	if (fd < 0 || fstat(fd, &here) != 0)
+	if (fd < 0 || fstat(fd, &st) != 0)
 		return -errno;
 	for (int depth = 0; depth < DEPTH_MAX; depth++) {
-		int above_fd;
+		int r = step_up(&fd, &st);
 
-		if (is_closed_to_others(&here))
+		if (r <= 0)
+			return r < 0 ? r : 1;
+		if (is_closed_to_others(&st))
 			return 0;
-		above_fd = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (above_fd < 0)
-			return -errno;
-		isp_fd_close(&fd);
-		fd = above_fd;
-		if (fstat(fd, &above) != 0)
-			return -errno;
-		if (above.st_dev == here.st_dev && above.st_ino == here.st_ino)
-			return 1;
-		here = above;
 	}
 	return -ELOOP;
 }

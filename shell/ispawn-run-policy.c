@@ -129,7 +129,7 @@ int policy_freeze(const struct run *run, struct isp_spec *ret_spec, struct isp_e
 	int r = isp_subject_find_in_tree(run->directory_fd, run->user, RUN_SERVICE, &subject, err);
 
 	if (r < 0)
-		return isp_err_prefix(err, "--user");
+		return run->user ? isp_err_prefix(err, "--user") : r;
 	r = settle(run, &subject, &settings, err);
 	if (r == 0 && isp_policy_read_resolvers(&resolvers) < 0)
 		r = isp_err_set(err, ENOMEM, ISP_STAGE_POLICY, "read resolv.conf");

@@ -43,10 +43,12 @@ void warn(const char *fmt, ...)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-/* The text was escaped when it was recorded.  Of what was typed wrongly it says all there is. */
+/* The text was escaped when it was recorded.  Of what was typed wrongly, or asks for what cannot
+ * be, it says all there is. */
 static int refuse(const struct isp_error *err)
 {
-	if (err->stage == ISP_STAGE_CONFIG || err->stage == ISP_STAGE_SUBJECT)
+	if (err->stage == ISP_STAGE_CONFIG || err->stage == ISP_STAGE_SUBJECT ||
+	    err->stage == ISP_STAGE_POLICY)
 		warn("%s", err->text);
 	else
 		warn("%s: %s", err->text, strerror(err->code));
@@ -170,7 +172,7 @@ static int tell(const struct run *run, const struct ending *ending)
 	case OUTCOME_REFUSED:
 		return tell_refused(run, ending);
 	case OUTCOME_HANGUP:
-		return 128 + SIGHUP;
+		return tell_signal(run, SIGHUP); /* the container's end, or the caller's */
 	case OUTCOME_LOST:
 		break;
 	}

@@ -52,7 +52,8 @@ static int attach_lower(const struct isp_place *place, struct isp_error *err)
 	if (r < 0)
 		return r;
 	r = isp_idmap_mount(fd, place->userns_fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV,
-			    "the template", err);
+			    place->spec->directory[0] ? place->spec->directory : "the template",
+			    err);
 	return r < 0 ? r : attach(fd, LOWER, err);
 }
 

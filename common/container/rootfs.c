@@ -59,8 +59,13 @@ int isp_rootfs_detach(const char *what, int *fd, struct isp_error *err)
 {
 	int detached_fd = isp_sys_open_tree(*fd, "", CLONE_TREE | AT_EMPTY_PATH);
 
+	/* Kernel: mount_namespaces(7): what another user namespace has mounted stays together. */
 	if (detached_fd < 0)
-		return isp_err_set(err, errno, ISP_STAGE_ROOTFS, "clone the mount of \"%s\"", what);
+		return isp_err_set(
+			err, errno, ISP_STAGE_ROOTFS, "clone the mount of \"%s\"%s", what,
+			errno == EINVAL ? " (something is mounted below it, which only root "
+					  "may leave out)"
+					: "");
 	isp_fd_close(fd);
 	*fd = detached_fd;
 	return 0;

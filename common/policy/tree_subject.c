@@ -28,8 +28,11 @@ struct entry {
 /* Return: 0; -ENOENT; -EINVAL not a plain file; -EFBIG; -errno. */
 static int read_database(int directory_fd, const char *path, char **ret_text)
 {
-	cleanup_close int path_fd = isp_sys_openat2(directory_fd, path, O_PATH,
-						    RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	/* Threat: a symlink to a file of a file system that is mounted below: reading the host's
+	 * /proc/kmsg takes for ever.  The container has none of those. */
+	cleanup_close int path_fd =
+		isp_sys_openat2(directory_fd, path, O_PATH,
+				RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 	cleanup_close int fd = -EBADF;
 	cleanup_free char *text = NULL;
 	char again[32];
@@ -218,7 +221,7 @@ static int read_or_nothing(int directory_fd, const char *path, char **ret_text,
 
 	if (r == -ENOENT || r == -ENOTDIR)
 		r = copy_text("", ret_text);
-	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_SUBJECT,
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_ROOTFS,
 				   "read \"%s\" of the directory (a plain file, at most 1 MiB)",
 				   path)
 		     : 0;

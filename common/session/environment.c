@@ -117,7 +117,8 @@ static bool asks_for_tty_name(const struct isp_request *request)
 
 static int draft_facts(struct draft *draft, const struct isp_spec *spec, const char *shell)
 {
-	bool is_root = spec->privilege == ISP_PRIVILEGE_ROOT;
+	/* In a directory of root's own the user may be 0 as well, by whatever name it has there. */
+	bool is_root = spec->privilege == ISP_PRIVILEGE_ROOT && spec->owner == ISP_OWNER_USER;
 	int r = draft_fact(draft, "HOME", is_root ? "/root" : spec->home_path);
 
 	if (r == 0)

@@ -42,7 +42,8 @@ void isp_journal_start(const struct isp_supervisor *s)
 	char user[FIELD_SIZE], service[FIELD_SIZE], rhost[FIELD_SIZE], tty[FIELD_SIZE];
 	char template_name[FIELD_SIZE * 2];
 
-	isp_escape(user, sizeof(user), spec->user);
+	/* Threat: a directory whose passwd calls its root by the name of a user of the host. */
+	isp_escape(user, sizeof(user), isp_spec_owner_name(spec));
 	isp_escape(service, sizeof(service), spec->service);
 	isp_escape(rhost, sizeof(rhost), spec->rhost);
 	isp_escape(tty, sizeof(tty), spec->tty);
@@ -52,7 +53,7 @@ void isp_journal_start(const struct isp_supervisor *s)
 		"session=%s event=start user=\"%s\" uid=%u service=\"%s\" rhost=\"%s\" tty=\"%s\" "
 		"template=\"%s\" rootfs=%s network=%s privilege=%s seccomp=\"%s\" init=%d "
 		"ready_ms=%lld",
-		spec->session, user, spec->uid, service, rhost, tty, template_name,
+		spec->session, user, isp_spec_owner_uid(spec), service, rhost, tty, template_name,
 		rootfs_kinds[spec->rootfs], networks[spec->network], privileges[spec->privilege],
 		spec->seccomp, s->init_pid, (long long)(s->ready_ms - s->started_ms));
 }
@@ -61,7 +62,7 @@ void isp_journal_denied(const struct isp_supervisor *s, const struct isp_error *
 {
 	char user[FIELD_SIZE], words[ISP_ERROR_TEXT_SIZE + 100];
 
-	isp_escape(user, sizeof(user), s->spec.user);
+	isp_escape(user, sizeof(user), isp_spec_owner_name(&s->spec));
 	isp_err_describe(err, words, sizeof(words));
 	isp_log(LOG_ERR, "session=%s event=denied user=\"%s\" %s", s->spec.session, user, words);
 }

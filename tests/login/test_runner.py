@@ -222,6 +222,20 @@ def test_a_directory_that_others_reach_is_run_only_unchanged():
         STORE.chmod(0o700)
 
 
+def test_a_directorys_own_mode_protects_nothing():
+    # Inside it is "/", and root of the container opens it: chmod 755 /; cp sh /x; chmod 4755 /x.
+    HOLDER.chmod(0o755)
+    STORE.chmod(0o755)
+    TREE.chmod(0o700)
+    try:
+        done = ispawn(TREE, "true")
+        assert done.returncode == 125 and b"others than root could run what is left in it" in done.stderr
+    finally:
+        TREE.chmod(0o755)
+        HOLDER.chmod(0o700)
+        STORE.chmod(0o700)
+
+
 def test_a_closed_directory_of_somebody_else_protects_nothing():
     os.chown(HOLDER, 1000, 0)
     STORE.chmod(0o755)
@@ -255,6 +269,33 @@ def test_a_hostile_passwd_is_read_as_text():
     finally:
         path.unlink(missing_ok=True)
         path.write_bytes(kept)
+
+
+def test_what_is_mounted_below_is_not_read():
+    path = TREE / "etc/passwd"
+    kept = path.read_bytes()
+    subprocess.run(["mount", "-t", "proc", "proc", TREE / "proc"], check=True)
+    try:
+        path.unlink()
+        path.symlink_to("/proc/kmsg")  # a plain file, which ends when there is nothing more to be said
+        done = ispawn("--user", "worker", TREE, "true")
+        assert done.returncode == 125 and b"etc/passwd" in done.stderr, done
+    finally:
+        path.unlink(missing_ok=True)
+        path.write_bytes(kept)
+        subprocess.run(["umount", TREE / "proc"], check=True)
+
+
+def test_the_log_names_root_and_not_whom_a_directory_names(log):
+    path = TREE / "etc/passwd"
+    kept = path.read_bytes()
+    try:
+        path.write_bytes(b"guest:x:0:0::/srv/of-the-tree:/bin/sh\n" + kept)
+        assert sh("echo $USER $HOME; env | grep -c LOGNAME=guest") == "guest /srv/of-the-tree\n1"
+    finally:
+        path.write_bytes(kept)
+    lines = [line for line in log().splitlines() if "event=start" in line]
+    assert len(lines) == 1 and 'user="root" uid=0 service="ispawn"' in lines[0], lines
 
 
 # --- the directory in place ----------------------------------------------------------------------
@@ -299,6 +340,18 @@ def test_readonly_refuses():
     assert done.returncode != 0 and b"Read-only file system" in done.stderr
     assert sh("--readonly", "echo x > /tmp/x; cat /tmp/x") == "x"
     assert snapshot() == before
+
+
+@pytest.mark.parametrize("options", [[], ["--readonly"], ["--ephemeral"]])
+def test_a_file_system_without_idmapped_mounts_is_named(options):
+    path = pathlib.Path("/root/on-an-overlay")  # as the whole test host is
+    path.mkdir(mode=0o700)
+    path.parent.chmod(0o700)
+    try:
+        done = ispawn(*options, path, "/x")
+    finally:
+        path.rmdir()
+    assert done.returncode == 125 and f"{path}: its file system has no idmapped mounts" in done.stderr.decode(), done
 
 
 def test_a_tree_of_one_program(compile_c):
@@ -455,13 +508,13 @@ def test_in_a_pipeline_with_files_and_closed_streams(tmp_path):
 @pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2"])
 def test_signals_are_passed_on(name):
     script = f"trap 'echo got; exit 9' {name}; echo up; while :; do sleep 0.1; done"
-    with Running("--quiet", TREE, "sh", "-c", script) as process:
+    with Running(TREE, "sh", "-c", script) as process:
         process.send_signal(signal.Signals[f"SIG{name}"])
-        out, _ = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=20)
         if name != "HUP":  # which is a caller that has gone
-            assert (process.returncode, out) == (9, b"got\n")
+            assert (process.returncode, out) == (9, b"got\n") and err.endswith(b"exited with status 9\n"), err
         else:
-            assert process.returncode == 129
+            assert (process.returncode, err) == (129, b"killed by signal SIGHUP (1)\n")
 
 
 @pytest.fixture(name="terminal")
@@ -586,10 +639,11 @@ def test_a_user_of_the_host_with_the_tenants_uid_gets_no_further(host):
         assert run("setpriv", "--reuid=1001", "--clear-groups", "python3", "-c", script).returncode != 0
 
 
-def test_a_login_of_a_confined_user_may_not_name_a_program(host):
+def test_a_login_of_a_confined_user_may_not_name_a_program_or_place(host):
     # The runner's own request, on a session whose spec does not allow it; and the login's, which it does.
-    def ask(is_command, *args):
-        header = struct.pack("=10I60s8s", 0x69737232, 0, is_command, 0, 0o22, 0, 0, 0, len(args), 0, b"", b"")
+    def ask(is_command, has_directory, *args):
+        count = len(args) - has_directory  # the directory comes last
+        header = struct.pack("=10I60s8s", 0x69737232, 0, is_command, has_directory, 0o22, 0, 0, 0, count, 0, b"", b"")
         fd = os.memfd_create("request", os.MFD_ALLOW_SEALING)
         os.write(fd, header + b"".join(arg + b"\0" for arg in args))
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 0xf)
@@ -610,8 +664,9 @@ def test_a_login_of_a_confined_user_may_not_name_a_program(host):
     types = re.findall(r"^\tISP_MESSAGE_(\w+),", protocol, re.M)
     with host.open_session("guest"):
         session, = host.sessions()
-        assert ask(0, b"-c", b"exit 0")[0] == "STARTED"
-        assert ask(1, b"/bin/true") == ("REFUSED", "this account runs its shell and nothing else by name")
+        assert ask(0, 0, b"-c", b"exit 0")[0] == "STARTED"
+        assert ask(1, 0, b"/bin/true") == ("REFUSED", "this account runs its shell and nothing else by name")
+        assert ask(0, 1, b"-c", b"exit 0", b"/tmp") == ("REFUSED", "this account starts in its home and nowhere else")
 
 
 def test_it_is_not_setuid(host):

@@ -17,7 +17,7 @@
 
 /** struct isp_subject - all strings owned, never NULL once resolved */
 struct isp_subject {
-	enum isp_owner owner; /* ROOT: who of a tree's own users it is, see ispawn/policy/tree.h */
+	enum isp_owner owner; /* ROOT: one of a tree's own users, isp_subject_find_in_tree() */
 	char user[ISP_NAME_MAX + 1];
 	uid_t uid;
 	gid_t gid;

@@ -17,7 +17,8 @@
  * isp_launch() - start the supervisor for @spec
  * @directory_fd: borrowed; spec->directory, opened; -EBADF when the spec has none
  * @ret_control_fd: the session's lifetime; closing it ends the supervisor
- * Runs as: host root, in the door.  Must: leave no child, signal or descriptor behind.
+ * Runs as: host root, in the door, or for a spec that is_rootless as root of its user's own
+ * namespace.  Must: leave no child, signal or descriptor behind.
  * A failure between clone and exec arrives as a message on the control socket, not here.
  * Return: 0; -EPERM the supervisor's file is not trusted; -ENOENT it is missing; -errno.
  */
