@@ -22,11 +22,13 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #define ROOT "/sys/fs/cgroup"
 #define LEAF "ispawn-runner"
 #define UNIFIED "0::" /* cgroups(7): hierarchy 0 is v2's */
 #define TEXT_MAX 65536
+#define CONTROLLERS_MAX (sizeof(((struct run *)NULL)->controllers) - 1)
 
 static bool is_unified(void)
 {
@@ -63,7 +65,19 @@ static bool is_ours(int fd)
 	return true;
 }
 
-/* Steps down, and looks whether anybody is left above. */
+/* Order: before anything is made.  A cgroup that is shared stays as it was: most terminals of a
+ * desktop run in one that is the user's. */
+static bool are_alone(int fd)
+{
+	cleanup_free char *members = NULL;
+	char us[32];
+
+	(void)snprintf(us, sizeof(us), "%d\n", getpid()); /* fits */
+	return isp_fd_read_file(fd, "cgroup.procs", TEXT_MAX, &members) == 0 &&
+	       strcmp(members, us) == 0;
+}
+
+/* Looks once more whether anybody is left above: a process may have come in between. */
 static bool step_down(int fd)
 {
 	cleanup_free char *others = NULL;
@@ -78,12 +92,31 @@ static bool step_down(int fd)
 
 bool cgroup_take(struct run *run)
 {
+	cleanup_free char *text = NULL;
 	cleanup_close int fd = -EBADF;
 
 	if (!is_unified() || !find_own(run->cgroup))
 		return false;
 	fd = open(run->cgroup, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd >= 0 && is_ours(fd) && step_down(fd);
+	if (fd < 0 || isp_fd_read_file(fd, "cgroup.controllers", CONTROLLERS_MAX, &text) < 0 ||
+	    !is_ours(fd) || !are_alone(fd) || !step_down(fd))
+		return false;
+	(void)snprintf(run->controllers, sizeof(run->controllers), "%s", text); /* fits: as read */
+	return true;
+}
+
+bool cgroup_has(const struct run *run, const char *controller)
+{
+	size_t size = strlen(controller);
+
+	for (const char *at = run->controllers; *at; at += strspn(at, " \n")) {
+		size_t length = strcspn(at, " \n");
+
+		if (length == size && memcmp(at, controller, size) == 0)
+			return true;
+		at += length;
+	}
+	return false;
 }
 
 int cgroup_show(const struct run *run, struct isp_error *err)

@@ -24,9 +24,11 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #define NEWUIDMAP "/usr/bin/newuidmap"
@@ -52,51 +54,67 @@ static int lack(const struct run *run, const char *what, const char *remedy, str
 	return 0;
 }
 
-/* An ordinary user without a cgroup of his own has nothing to put limits on. */
+/* A limit that nothing of the user's enforces: each becomes none. */
+static void drop_unenforced(const struct run *run, struct isp_limits *limits, char *text,
+			    size_t size)
+{
+	const struct {
+		const char *controller, *name;
+		uint64_t none;
+		uint64_t *value;
+	} all[] = {
+		{"memory", " --memory", UINT64_MAX, &limits->memory_bytes},
+		{"memory", " --swap", UINT64_MAX, &limits->swap_bytes},
+		{"pids", " --pids", UINT64_MAX, &limits->pids},
+		{"cpu", " --cpu", 0, &limits->cpu_percent},
+		{"cpu", " --cpu-weight", DEFAULT_WEIGHT, &limits->cpu_weight},
+		{"io", " --io-weight", DEFAULT_WEIGHT, &limits->io_weight},
+	};
+	size_t used = 0;
+
+	for (size_t i = 0; i < ISP_ARRAY_SIZE(all); i++) {
+		if (cgroup_has(run, all[i].controller) || *all[i].value == all[i].none)
+			continue;
+		*all[i].value = all[i].none;
+		used += (size_t)snprintf(text + used, size - used, "%s", all[i].name); /* fits */
+	}
+}
+
+/* An ordinary user has what his own cgroup can enforce; without one, nothing. */
 static int give_up_limits(const struct run *run, struct isp_spec *spec, struct isp_error *err)
 {
-	struct isp_limits *limits = &spec->limits;
-	const struct {
-		const char *name;
-		bool is_asked;
-	} asked[] = {
-		{" --memory", limits->memory_bytes != UINT64_MAX},
-		{" --swap", limits->swap_bytes != UINT64_MAX},
-		{" --pids", limits->pids != UINT64_MAX},
-		{" --cpu", limits->cpu_percent != 0},
-		{" --cpu-weight", limits->cpu_weight != DEFAULT_WEIGHT},
-		{" --io-weight", limits->io_weight != DEFAULT_WEIGHT},
-	};
-	char what[128] = "limits without a cgroup of yours to enforce them:";
-	size_t used = strlen(what);
-	bool is_any = false;
+	char names[64] = "", what[160];
 
-	for (size_t i = 0; i < ISP_ARRAY_SIZE(asked); i++) {
-		if (!asked[i].is_asked)
-			continue;
-		is_any = true;
-		used += (size_t)snprintf(what + used, sizeof(what) - used, "%s",
-					 asked[i].name); /* fits: 50 and 55 bytes */
-	}
-	limits->memory_bytes = limits->swap_bytes = limits->pids = UINT64_MAX;
-	limits->cpu_percent = 0;
-	limits->cpu_weight = limits->io_weight = DEFAULT_WEIGHT;
-	spec->is_unlimited = true;
-	return is_any ? lack(run, what,
-			     "get one (systemd-run --user --scope -p Delegate=yes ispawn ...), "
-			     "ask for none (--memory max --swap max --pids max --cpu 0%)",
-			     err)
-		      : 0;
+	drop_unenforced(run, &spec->limits, names, sizeof(names));
+	if (!names[0])
+		return 0;
+	(void)snprintf(what, sizeof(what), "limits without a cgroup of yours to enforce them:%s",
+		       names); /* fits */
+	return lack(run, what,
+		    "get one (systemd-run --user --scope -p Delegate=yes ispawn ...), "
+		    "ask for none (--memory max --swap max --pids max --cpu 0%)",
+		    err);
+}
+
+/* Kernel: getrlimit(2): the hard limit is not his to raise, and a lower one is only stricter. */
+static void keep_hard_limit(struct isp_spec *spec)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < spec->nofile)
+		spec->nofile = files.rlim_max;
 }
 
 /* Profiles are read, compiled and kept as root; learning writes to the kernel's log. */
-static int check_filter(const struct isp_spec *spec, struct isp_error *err)
+static int give_up_filter(const struct run *run, struct isp_spec *spec, struct isp_error *err)
 {
-	if (strcmp(spec->seccomp, "default") == 0)
+	static const char built_in[] = "default";
+
+	if (strcmp(spec->seccomp, built_in) == 0)
 		return 0;
-	return isp_err_set(
-		err, EPERM, ISP_STAGE_SECCOMP,
-		"--seccomp: only root's containers have another filter than the default");
+	memcpy(spec->seccomp, built_in, sizeof(built_in));
+	return lack(run, "--seccomp: only root's containers have another filter than the default",
+		    "leave it out", err);
 }
 
 static bool has_further_groups(void)
@@ -174,7 +192,8 @@ static int map_subordinate(const struct isp_idmap *map, struct isp_error *err)
 	int go[2], status = -1, r;
 	pid_t helper;
 
-	if (pipe2(go, O_CLOEXEC) != 0)
+	/* Kernel: wait(2): started with SIGCHLD ignored, nobody here would hear of a status. */
+	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR || pipe2(go, O_CLOEXEC) != 0)
 		return fail(err, "make a pipe");
 	helper = fork();
 	if (helper == 0) {
@@ -272,13 +291,14 @@ int rootless_enter(struct run *run, struct isp_spec *spec, struct isp_error *err
 	uid_t uid = getuid();
 	gid_t gid = getgid();
 	int has_ids = find_ids(&map, err);
-	int r = has_ids < 0 ? has_ids : check_filter(spec, err);
+	int r = has_ids < 0 ? has_ids : give_up_filter(run, spec, err);
 	bool has_cgroup = r == 0 && cgroup_take(run);
 
-	if (r == 0 && !has_cgroup)
+	if (r == 0)
 		r = give_up_limits(run, spec, err);
-
 	spec->is_rootless = true;
+	spec->is_unlimited = !has_cgroup;
+	keep_hard_limit(spec);
 	if (r == 0 && !has_ids)
 		r = give_up_ids(run, spec, err);
 	if (r == 0)

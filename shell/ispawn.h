@@ -22,6 +22,7 @@
  * @directory_fd: the directory; owned
  * @path: its name, as the kernel sees it
  * @cgroup: rootless, the directory of the cgroup that is ours
+ * @controllers: of that cgroup, as the kernel lists them; "" without one
  */
 struct run {
 	const char *directory;
@@ -42,6 +43,7 @@ struct run {
 	int directory_fd;
 	char path[PATH_MAX];
 	char cgroup[PATH_MAX];
+	char controllers[256];
 };
 
 /** warn() - one sentence on stderr, escaped by the caller. */
@@ -61,7 +63,8 @@ void options_free(struct run *run);
 
 /**
  * directory_open() - open the directory and find out whether it may be written to
- * Runs as: host root.  Return: 0; -EPERM others could reach what a program leaves in it; -errno.
+ * Runs as: host root or an ordinary user.  Sets @run->directory_fd and @run->path.
+ * Return: 0; -EPERM others could reach what a program leaves in it; -errno.
  */
 ISP_MUST_CHECK int directory_open(struct run *run, struct isp_error *err);
 
@@ -76,6 +79,9 @@ ISP_MUST_CHECK int rootless_enter(struct run *run, struct isp_spec *spec, struct
 
 /** cgroup_take() - is our cgroup ours to divide?  Then step down into a leaf of it. */
 bool cgroup_take(struct run *run);
+
+/** cgroup_has() - can limits of this kind be set there? */
+bool cgroup_has(const struct run *run, const char *controller);
 
 /** cgroup_show() - put that cgroup in the place of the root, in a mount namespace of our own. */
 ISP_MUST_CHECK int cgroup_show(const struct run *run, struct isp_error *err);

@@ -177,10 +177,97 @@ def test_limits_that_nobody_enforces_are_refused_and_named(options, named):
     assert done.stderr.decode().endswith(f"to enforce them: {named}\n")
 
 
+def remove_cgroup(top):
+    """True when it is gone; the supervisor's last instructions are after its answer to the runner."""
+    with contextlib.suppress(OSError):
+        for path in sorted(top.rglob("*"), reverse=True):
+            if path.is_dir():
+                path.rmdir()
+        top.rmdir()
+    return not top.exists()
+
+
+@contextlib.contextmanager
+def delegated_cgroup(neighbours):
+    """A unified hierarchy in a mount namespace of its own, and in it a cgroup that is the user's: what puts a command in
+    there, with as many others."""
+    mount = pathlib.Path("/mnt/unified")
+    mount.mkdir(exist_ok=True)
+    run("mount", "-t", "cgroup2", "none", mount)
+    own = mount / "delegated"
+    own.mkdir()
+    for path in (own, own / "cgroup.procs", own / "cgroup.subtree_control"):
+        os.chown(path, USER.pw_uid, USER.pw_gid)
+    others = [subprocess.Popen(["sleep", "1000"]) for _ in range(neighbours)]
+    try:
+        for other in others:
+            (own / "cgroup.procs").write_text(str(other.pid))
+        yield own, ["unshare", "--mount", "sh", "-c",
+                    'umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup && '
+                    'echo $$ > /sys/fs/cgroup/delegated/cgroup.procs && exec "$@"', "sh"]
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+        wait_until(lambda: remove_cgroup(own))
+        run("umount", mount)
+
+
+def test_a_cgroup_that_is_shared_stays_as_it_was():
+    with delegated_cgroup(1) as (own, enter):
+        done = subprocess.run([*enter, *AS_USER, "ispawn", "--quiet", *NO_LIMITS, TREE, "cat", "/proc/self/cgroup"],
+                              capture_output=True, check=False)
+        assert done.returncode == 0, done
+        assert not [path for path in own.iterdir() if path.is_dir()]
+
+
+def test_a_cgroup_of_ones_own_is_used_for_what_it_can_enforce():
+    # On a machine whose controllers are those of version 1, that is nothing.
+    with delegated_cgroup(0) as (own, enter):
+        controllers = (own / "cgroup.controllers").read_text().split()
+        named = "".join(f" --{option}" for option, controller in (
+            ("memory", "memory"), ("swap", "memory"), ("pids", "pids"), ("cpu", "cpu"), ("io-weight", "io"))
+            if controller not in controllers)
+        words = [*enter, *AS_USER, "ispawn", "--quiet", "--best-effort", "--io-weight", "50", TREE, "true"]
+        done = subprocess.run(words, capture_output=True, check=False)
+        assert done.returncode == 0, done
+        assert (f"to enforce them:{named}\n" in done.stderr.decode()) == bool(named), done
+        assert (own / "ispawn-runner").is_dir()
+        words.remove("--best-effort")
+        done = subprocess.run(words, capture_output=True, check=False)
+        assert (done.returncode == 125 and f"to enforce them:{named}: " in done.stderr.decode()) == bool(named), done
+
+
+def test_started_with_children_ignored(ids):
+    # Whoever starts it so takes the status of newuidmap away from it.
+    done = ispawn(TREE, "sh", "-c", "sleep 0.1 & wait; exit 3", preexec_fn=lambda: signal.signal(
+        signal.SIGCHLD, signal.SIG_IGN))
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
+def test_a_lower_limit_of_open_files_is_kept(ids):
+    done = ispawn(TREE, "sh", "-c", "ulimit -n; ulimit -Hn", prefix=["prlimit", "--nofile=256:512"])
+    assert (done.returncode, done.stdout) == (0, b"512\n512\n"), done
+
+
+def test_a_machine_where_root_has_never_run_it(ids):
+    words = [*AS_USER, "ispawn", "--quiet", *NO_LIMITS, TREE, "id", "-u"]
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /var/lib && exec "$@"', "sh", *words],
+                          capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"0\n", b"")
+
+
+def test_what_is_mounted_below_a_directory_may_not_be_left_out(ids):
+    done = ispawn("--readonly", "/", "true")
+    assert done.returncode == 125 and b"something is mounted below it" in done.stderr, done
+
+
 @pytest.mark.parametrize("name", ["learn", "some-profile"])
 def test_another_filter_is_roots_alone(name):
     done = ispawn("--seccomp", name, TREE, "true")
     assert (done.returncode, done.stdout) == (125, b"") and b"--seccomp: only root" in done.stderr
+    done = ispawn("--best-effort", "--seccomp", name, TREE, "grep", "Seccomp:", "/proc/self/status")
+    assert done.stdout.split()[1] == b"2" and b"--best-effort: --seccomp: only root" in done.stderr
 
 
 def test_a_range_that_newuidmap_refuses_is_told():
@@ -203,14 +290,18 @@ def test_no_namespace_to_be_had_is_told(ids):
 def test_a_directory_that_others_reach_is_run_only_unchanged():
     HOME.chmod(0o755)
     try:
-        assert b"others than you could run what is left in it" in ispawn(TREE, "true").stderr
+        for mode in (0o700, 0o755):  # its own, which root inside can change
+            TREE.chmod(mode)
+            assert b"others than you could run what is left in it" in ispawn(TREE, "true").stderr
         assert ispawn("--readonly", TREE, "true").returncode == 0
     finally:
         HOME.chmod(0o700)
 
 
 def test_a_directory_that_one_may_not_read():
-    assert ispawn("/root", "true").returncode in (125, 127)
+    done = ispawn("--readonly", "/root", "true")
+    assert done.returncode == 125 and done.stderr.startswith(b'ispawn: read "etc/passwd" of the directory'), done
+    assert done.stderr.endswith(b": Permission denied\n")
     assert ispawn("/var/lib/ispawn", "true").returncode == 125
 
 
