@@ -5,18 +5,19 @@
  *	ispawn-seccomp CAPABILITIES < NAME.json > ANSWER
  *
  * Runs as host root's child with no right left: started by the supervisor or by ispawnctl, it
- *becomes nobody, with no capability, under the default filter and tight limits, before it looks at
- *the first byte.  The profile is root's own file, so this is no wall against an attacker but one
- *against mistakes: in the parser, in libseccomp, or in a profile that somebody was talked into.
+ * becomes nobody, with no capability, under the default filter and tight limits, before it looks at
+ * the first byte.  The profile is root's own file, so this is no wall against an attacker but one
+ * against mistakes: in the parser, in libseccomp, or in a profile that somebody was talked into.
  *
  * CAPABILITIES is the bounding set inside, as a mask in hexadecimal.  Exit status: 0 when there is
- *an answer, a refusal included; 1 otherwise.
+ * an answer, a refusal included; 1 otherwise.
  */
 #include "ispawn-seccomp.h"
 
 #include "ispawn/base/fd.h"
 #include "ispawn/base/sys.h"
 #include "ispawn/container/caps.h"
+#include "ispawn/session/protocol.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -124,8 +125,11 @@ int main(int argc, char **argv)
 	int r;
 
 	if (argc != 2 || parse_mask(argv[1], &capabilities) < 0) {
-		(void)fprintf(stderr, "ispawn-seccomp: started by ispawn, not by hand; see "
-				      "ispawn-seccomp(8)\n");
+		/* The build stands in the program so that ispawnctl doctor finds it there. */
+		(void)fprintf(stderr,
+			      "ispawn-seccomp: started by ispawn, not by hand; see "
+			      "ispawn-seccomp(8); build %s\n",
+			      isp_protocol_build());
 		return 1;
 	}
 	r = drop(&answer.error);

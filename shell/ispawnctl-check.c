@@ -372,12 +372,14 @@ static const struct {
 	mode_t mode, mask; /* of the permission bits that @mask selects */
 	const char *advice;
 } programs[] = {
-	{ISPAWN_SUPERVISOR, 0100, 0100, "install it again, mode 0755"},
-	{ISPAWN_SECCOMP, 0100, 0100, "install it again, mode 0755"},
+	{ISPAWN_SUPERVISOR, 0100, 06100, "install it again, mode 0755, never setuid"},
+	{ISPAWN_DOOR, 0100, 06100, "install it again, mode 0755, never setuid"},
+	{ISPAWN_SECCOMP, 0100, 06100, "install it again, mode 0755, never setuid"},
 	/* Kernel: executing what one may not read leaves a process that nobody may trace. */
 	{ISPAWN_INIT, 0711, 07777, "install it again, mode 0711"},
-	/* The user executes it. */
+	/* Users execute these. */
 	{ISPAWN_SHELL, 0555, 06555, "install it again, mode 0755, never setuid"},
+	{ISPAWN_RUNNER, 0555, 06555, "install it again, mode 0755, never setuid"},
 };
 
 static void check_programs(struct check *check)

@@ -140,7 +140,9 @@ static const struct {
 	{ISPAWN_SUPERVISOR, 0100, 06100},
 	{ISPAWN_INIT, 0711, 07777},
 	{ISPAWN_SHELL, 0555, 06555},
-	{ISPAWN_LIBEXECDIR "/ispawn-door", 0100, 06100},
+	{ISPAWN_DOOR, 0100, 06100},
+	{ISPAWN_SECCOMP, 0100, 06100},
+	{ISPAWN_RUNNER, 0555, 06555},
 };
 
 static bool is_digest(const char *text)

@@ -261,6 +261,12 @@ def test_check_refuses_a_configuration_that_others_can_write(host):
     (LIBEXEC / "ispawn-init", 0o755),
     (LIBEXEC / "ispawn-supervisor", 0o775),
     (LIBEXEC / "ispawn-supervisor", 0o644),
+    (LIBEXEC / "ispawn-supervisor", 0o4755),
+    (LIBEXEC / "ispawn-door", 0o644),
+    (LIBEXEC / "ispawn-door", 0o4755),
+    (LIBEXEC / "ispawn-seccomp", 0o644),
+    (pathlib.Path("/usr/bin/ispawn"), 0o4755),
+    (pathlib.Path("/usr/bin/ispawn"), 0o700),
     (pathlib.Path("/usr/bin/ispawn-shell"), 0o4755),
     (pathlib.Path("/usr/bin/ispawn-shell"), 0o700),
 ])

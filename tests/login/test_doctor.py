@@ -173,7 +173,8 @@ def test_doctor_takes_a_name_and_a_number_for_one_owner(host, in_order):
 
 
 @pytest.mark.parametrize("program", [LIBEXEC / "ispawn-init", LIBEXEC / "ispawn-supervisor", LIBEXEC / "ispawn-door",
-                                     pathlib.Path("/usr/bin/ispawn-shell")])
+                                     LIBEXEC / "ispawn-seccomp", pathlib.Path("/usr/bin/ispawn-shell"),
+                                     pathlib.Path("/usr/bin/ispawn")])
 def test_doctor_finds_programs_of_another_build(host, in_order, program, tmp_path):
     shutil.copy2(program, tmp_path / "kept")
     try:

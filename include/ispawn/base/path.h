@@ -42,6 +42,8 @@
 #define ISPAWN_COVERED_SHELL                                                                       \
 	ISPAWN_COVER_DIR "/shell" /* the original shell, in covered namespaces */
 #define ISPAWN_SHELL ISPAWN_BINDIR "/ispawn-shell"
+#define ISPAWN_RUNNER ISPAWN_BINDIR "/ispawn"
+#define ISPAWN_DOOR ISPAWN_LIBEXECDIR "/ispawn-door"
 #define ISPAWN_SUPERVISOR ISPAWN_LIBEXECDIR "/ispawn-supervisor"
 #define ISPAWN_INIT ISPAWN_LIBEXECDIR "/ispawn-init"
 #define ISPAWN_SECCOMP ISPAWN_LIBEXECDIR "/ispawn-seccomp"
