@@ -274,10 +274,12 @@ static void judge_tunnel(const struct ssh *ssh, struct verdict *v)
 		judge_network(ssh, "set PermitTunnel no for this user", v);
 }
 
-/* The socket is the client's agent and nothing of the host's; but who is on the host can use it. */
+/* The socket is the client's agent and nothing of the host's; but who is on the host can use it.
+ * DisableForwarding is not asked, here and for X11: sshd before 10.0 forwards both in spite of it
+ * (CVE-2025-32728), and a version does not tell whether a distribution has mended its own. */
 static void judge_agent(const struct ssh *ssh, struct verdict *v)
 {
-	if (is_switched_off(ssh, "allowagentforwarding", "no"))
+	if (sshd_is(ssh->sshd, "allowagentforwarding", "no"))
 		verdict_set(v, PLACE_DENIED, "", "sshd_config does not allow it");
 	else if (is_confined(ssh))
 		verdict_set(v, PLACE_CONFINED, "set AllowAgentForwarding no for this user",
@@ -303,7 +305,7 @@ static bool is_popen_covered(const struct ssh *ssh)
 
 static bool is_x11_off(const struct ssh *ssh)
 {
-	return is_switched_off(ssh, "x11forwarding", "no") || !has_xauth(ssh);
+	return sshd_is(ssh->sshd, "x11forwarding", "no") || !has_xauth(ssh);
 }
 
 static bool is_user_rc_off(const struct ssh *ssh)

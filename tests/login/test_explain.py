@@ -161,8 +161,15 @@ def test_allow_tcp_forwarding(host, word, direct, remote):
 
 def test_disable_forwarding_and_permit(host):
     with sshd_config("DisableForwarding yes"):
-        agree(host, "guest", [*FORWARDED, "streamlocal", "agent"],
-              all_of([*FORWARDED, "streamlocal", "agent", "x11", "tunnel"], DENIED))
+        agree(host, "guest", [*FORWARDED, "streamlocal"],
+              all_of([*FORWARDED, "streamlocal", "x11", "tunnel"], DENIED))
+        # CVE-2025-32728: which sshd obeys it here, none can tell but by trying
+        assert verdicts("guest")["agent"] == CONFINED
+        assert ways.agent(host, "guest", {}) in (CONFINED, DENIED)
+    with sshd_config("DisableForwarding yes", "X11Forwarding yes"):
+        assert verdicts("guest")["x11"] == HOST
+    with sshd_config("AllowAgentForwarding no"):
+        agree(host, "guest", ["agent"], {"agent": DENIED})
     with sshd_config("PermitOpen none", "PermitListen none"):
         agree(host, "guest", FORWARDED, all_of(FORWARDED, DENIED))
 
