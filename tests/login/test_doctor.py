@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pwd
 import re
 import shutil
 
@@ -168,7 +169,7 @@ def test_doctor_finds_ids_with_two_owners(host, in_order, file, line, words):
 
 def test_doctor_takes_a_name_and_a_number_for_one_owner(host, in_order):
     with restored(pathlib.Path("/etc/subuid")) as path:
-        path.write_text("guest:500000:65536\n1001:500000:65536\n")
+        path.write_text(f"guest:500000:65536\n{pwd.getpwnam('guest').pw_uid}:500000:65536\n")
         assert doctor()[0] == []
 
 

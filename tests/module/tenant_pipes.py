@@ -204,7 +204,7 @@ def the_tenant_starts_clean(world):
 def the_environment_is_an_allowlist(world):
     given = world.environment(
         HOME="/evil", USER="root", LOGNAME="root", SHELL="/evil", LD_PRELOAD="/evil",
-        LD_LIBRARY_PATH="/evil", BASH_ENV="/evil", ENV="/evil", GLIBC_TUNABLES="x", IFS="x",
+        LD_LIBRARY_PATH="/evil", BASH_ENV="/evil", ENV="/evil", GLIBC_TUNABLES="glibc.malloc.perturb=1", IFS="x",
         LC_TIME="C", TZ="UTC", SSH_CONNECTION="1 2 3 4", SSH_TTY="/dev/pts/99", EXTRA="yes",
         OTHER="no", SSH_AUTH_SOCK="/tmp/x", PATH="/evil", GIT_PROTOCOL="version=2")
     out = dict(line.split("=", 1) for line in

@@ -196,16 +196,16 @@ def a_terminal_beside_a_file_or_a_pipe(world):
 
 # --- what it costs --------------------------------------------------------------------------------
 
-def dirty_kib(pid):
-    """What one more such process costs: a program's clean pages are shared with all others."""
+def own_kib(pid):
+    """What one more such process costs: a program's pages are shared with all others."""
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(re.search(r"Private_Dirty:\s+(\d+) kB", text).group(1))
+    return int(re.search(r"Anonymous:\s+(\d+) kB", text).group(1))
 
 
 @test
 def idle_programs_are_small(world):
     child = world.prompt()
-    sizes = {"init": dirty_kib(world.supervisor.init_pid()), "shell": dirty_kib(child.pid)}
-    print(f"       private dirty memory, idle, KiB: {sizes}")
+    sizes = {"init": own_kib(world.supervisor.init_pid()), "shell": own_kib(child.pid)}
+    print(f"       memory of their own, idle, KiB: {sizes}")
     child.close(force=True)
     assert max(sizes.values()) < 150, sizes
