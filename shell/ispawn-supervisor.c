@@ -3,7 +3,7 @@
  * ispawn-supervisor - the host-side process of one session
  *
  * Runs as host root, or for ispawn(1) as an ordinary user who is root of a user namespace of his
- *own (spec: is_rootless), started by a door with an empty environment and these descriptors:
+ * own (spec: is_rootless), started by a door with an empty environment and these descriptors:
  *
  *	3  the socket to the door, whose end of file ends the session
  *	4  the frozen spec, a sealed memfd
