@@ -288,16 +288,19 @@ static int open_channel(struct isp_channel *channel, int from, int to, unsigned 
 static int connect_pty(struct shell *shell)
 {
 	const enum isp_stream *kinds = shell->streams.kinds;
-	int out_fd = kinds[STDOUT_FILENO] == ISP_STREAM_TTY   ? STDOUT_FILENO
+	int number = kinds[STDOUT_FILENO] == ISP_STREAM_TTY   ? STDOUT_FILENO
 		     : kinds[STDERR_FILENO] == ISP_STREAM_TTY ? STDERR_FILENO
 							      : STDIN_FILENO;
-	int r = open_channel(&shell->channels[CHANNEL_PTY], duplicate(shell->primary_fd),
-			     terminal_open(out_fd), ISP_CHANNEL_FROM_SHARED);
+	bool is_own = false;
+	int fd = terminal_open(number, &is_own);
+	int r = open_channel(&shell->channels[CHANNEL_PTY], duplicate(shell->primary_fd), fd,
+			     ISP_CHANNEL_FROM_SHARED | (is_own ? ISP_CHANNEL_TO_OWN : 0));
 
 	if (r < 0 || !shell->terminal.is_input)
 		return r;
-	return open_channel(&shell->channels[CHANNEL_INPUT], terminal_open(STDIN_FILENO),
-			    duplicate(shell->primary_fd), ISP_CHANNEL_TO_SHARED);
+	fd = terminal_open(STDIN_FILENO, &is_own);
+	return open_channel(&shell->channels[CHANNEL_INPUT], fd, duplicate(shell->primary_fd),
+			    ISP_CHANNEL_TO_SHARED | (is_own ? ISP_CHANNEL_FROM_OWN : 0));
 }
 
 static int connect_relayed(struct shell *shell, int number, struct isp_channel *channel)

@@ -96,7 +96,7 @@ void terminal_resize(const struct terminal *terminal, int primary_fd)
 /* O_NONBLOCK belongs to the open file, which the terminal's other users share: on theirs it would
  * break the shell that su was called from.  Where the device may not be opened again (su: it is
  * another user's) the borrowed one has to do, and a write may wait for the terminal. */
-int terminal_open(int fd)
+int terminal_open(int fd, bool *ret_is_own)
 {
 	char path[32];
 	struct stat st;
@@ -106,6 +106,7 @@ int terminal_open(int fd)
 	/* A primary opened again would be a new pty. */
 	if (fstat(fd, &st) == 0 && !is_ptmx(st.st_rdev))
 		opened = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	*ret_is_own = opened >= 0;
 	if (opened < 0)
 		opened = fcntl(fd, F_DUPFD_CLOEXEC, ISP_REQUEST_STREAMS);
 	return opened < 0 ? -errno : opened;

@@ -113,8 +113,10 @@ void terminal_restore(struct terminal *terminal);
 void terminal_resize(const struct terminal *terminal, int primary_fd);
 
 /** terminal_open() - the terminal @fd again, as an open file of our own that need not wait.
+ * @ret_is_own: false when it could not be opened, and the descriptor is @fd's open file, which
+ * others share
  * Return: a descriptor, the caller's; -errno. */
-ISP_MUST_CHECK int terminal_open(int fd);
+ISP_MUST_CHECK int terminal_open(int fd, bool *ret_is_own);
 
 /** terminal_is_primary() - is this what init says it is? Threat: a hostile init sends any file. */
 bool terminal_is_primary(int fd);

@@ -6,6 +6,8 @@
 
 #include <fcntl.h>
 
+#define ROUNDS_MAX 16 /* of one turn: 64 KiB of a terminal's bytes, a fraction of a millisecond */
+
 void isp_channel_open(struct isp_channel *channel, int *from_fd, int *to_fd, unsigned int flags)
 {
 	channel->is_open = true;
@@ -60,7 +62,8 @@ static void set_nonblocking(int fd)
 		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK); /* Ignored: then the call may wait */
 }
 
-static void fill(struct isp_channel *channel)
+/* Return: true when there are bytes to write. */
+static bool fill(struct isp_channel *channel)
 {
 	size_t room = sizeof(channel->buffer);
 	ssize_t n = 0;
@@ -72,16 +75,17 @@ static void fill(struct isp_channel *channel)
 	if (room > 0)
 		n = read(channel->from_fd, channel->buffer, room);
 	if (n < 0 && (errno == EINTR || (errno == EAGAIN && !channel->is_last_call)))
-		return;
+		return false;
 	if (n <= 0) { /* end of file; EIO of a primary; the last call's EAGAIN */
 		channel->has_source_ended = true;
 		isp_channel_close(channel);
-		return;
+		return false;
 	}
 	channel->start = 0;
 	channel->end = (size_t)n;
 	if (channel->is_last_call)
 		channel->budget -= (size_t)n;
+	return true;
 }
 
 static void drain(struct isp_channel *channel)
@@ -102,16 +106,18 @@ static void drain(struct isp_channel *channel)
 
 void isp_channel_move(struct isp_channel *channel, const struct pollfd polled[2])
 {
+	bool may_write = channel->flags & (ISP_CHANNEL_TO_SHARED | ISP_CHANNEL_TO_OWN);
+	bool may_read = channel->flags & (ISP_CHANNEL_FROM_SHARED | ISP_CHANNEL_FROM_OWN);
 	bool is_readable = polled[0].fd >= 0 && (polled[0].revents || channel->is_last_call);
 
-	if (!channel->is_open)
-		return;
-	if (is_readable && channel->start == channel->end) {
-		fill(channel);
-		/* Most sinks take the bytes at once: try before asking poll. */
-		if (channel->is_open && (channel->flags & ISP_CHANNEL_TO_SHARED))
-			drain(channel);
-	} else if (polled[1].fd >= 0 && polled[1].revents) {
+	if (channel->is_open && polled[1].fd >= 0 && polled[1].revents)
 		drain(channel);
+	/* Most sinks take the bytes at once: try before asking poll, and then try for more. */
+	for (int i = 0; is_readable && i < ROUNDS_MAX; i++) {
+		if (!channel->is_open || channel->start < channel->end || !fill(channel))
+			return;
+		if (may_write)
+			drain(channel);
+		is_readable = may_read;
 	}
 }

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
 
@@ -84,6 +85,15 @@ static void expect(int fd, const char *text)
 
 	assert_int_equal(read(fd, got, sizeof(got) - 1), strlen(text));
 	assert_string_equal(got, text);
+}
+
+/* What waits in a pipe; either end may be asked. */
+static int bytes_in(int fd)
+{
+	int count = -1;
+
+	assert_int_equal(ioctl(fd, FIONREAD, &count), 0);
+	return count;
 }
 
 static void bytes_pass_unchanged(void **state)
@@ -185,6 +195,50 @@ static void a_sink_that_is_gone_closes_the_source(void **state)
 	assert_int_equal(write(s.in_fd, "x", 1), -1);
 	assert_int_equal(errno, EPIPE);
 	assert_false(isp_channel_source_ended(&s.channel));
+}
+
+/* What a terminal has is handed out in small pieces: no poll between them, where none can wait. */
+static void a_channel_that_cannot_wait_goes_on(void **state)
+{
+	cleanup_scene struct scene s = SCENE;
+	static const char bytes[3 * ISP_CHANNEL_BUFFER_SIZE];
+
+	(void)state;
+	open_scene(&s, ISP_CHANNEL_FROM_OWN | ISP_CHANNEL_TO_OWN);
+	assert_int_equal(write(s.in_fd, bytes, sizeof(bytes)), sizeof(bytes));
+	assert_true(turn(&s.channel));
+	assert_int_equal(bytes_in(s.out_fd), sizeof(bytes));
+}
+
+/* A source of somebody else's may wait: it is read once for each time that poll has named it. */
+static void a_channel_that_might_wait_asks_first(void **state)
+{
+	cleanup_scene struct scene s = SCENE;
+	static const char bytes[2 * ISP_CHANNEL_BUFFER_SIZE];
+
+	(void)state;
+	open_scene(&s, ISP_CHANNEL_TO_OWN);
+	assert_int_equal(write(s.in_fd, bytes, sizeof(bytes)), sizeof(bytes));
+	assert_true(turn(&s.channel));
+	assert_int_equal(bytes_in(s.out_fd), ISP_CHANNEL_BUFFER_SIZE);
+}
+
+/* A flood does not keep the caller from its signals: a turn ends although there is more. */
+static void a_turn_is_bounded(void **state)
+{
+	cleanup_scene struct scene s = SCENE;
+	static const char bytes[1024 * 1024];
+	ssize_t put_in;
+
+	(void)state;
+	open_scene(&s, ISP_CHANNEL_FROM_OWN | ISP_CHANNEL_TO_OWN);
+	assert_true(fcntl(s.from_fd, F_SETPIPE_SZ, sizeof(bytes)) >= (int)sizeof(bytes));
+	assert_true(fcntl(s.to_fd, F_SETPIPE_SZ, sizeof(bytes)) >= (int)sizeof(bytes));
+	put_in = write(s.in_fd, bytes, sizeof(bytes));
+	assert_int_equal(put_in, sizeof(bytes));
+	assert_true(turn(&s.channel));
+	assert_true(bytes_in(s.in_fd) > 0);
+	assert_int_equal(bytes_in(s.in_fd) + bytes_in(s.out_fd), put_in);
 }
 
 static void a_shared_sink_is_tried_at_once(void **state)
@@ -311,6 +365,9 @@ int main(void)
 		cmocka_unit_test(end_of_file_travels_after_the_last_byte),
 		cmocka_unit_test(a_sink_that_is_gone_closes_the_source),
 		cmocka_unit_test(a_shared_sink_is_tried_at_once),
+		cmocka_unit_test(a_channel_that_cannot_wait_goes_on),
+		cmocka_unit_test(a_channel_that_might_wait_asks_first),
+		cmocka_unit_test(a_turn_is_bounded),
 		cmocka_unit_test(a_flag_that_the_other_holder_cleared_is_set_again),
 		cmocka_unit_test(a_terminal_that_hung_up_is_end_of_file),
 		cmocka_unit_test(the_last_call_moves_what_is_there_and_closes),

@@ -8,6 +8,10 @@
  * closes both, so that the source learns it too.  A primary whose other side is closed reports EIO:
  * that is its end of file.  Bytes are never looked at.
  *
+ * Where no call can wait, a channel reads and writes on for a while before it goes back to poll:
+ * the kernel hands out a terminal's bytes in pieces of 4 KiB at most, and a poll for each side of
+ * each piece costs as much as the piece.
+ *
  * After the tenant's end a channel gets its last call: whatever the kernel already holds is moved,
  * nothing more is waited for, and the amount is bounded, since a process that the tenant left
  * behind may go on writing for ever.
@@ -33,6 +37,8 @@ enum isp_channel_flags {
 	ISP_CHANNEL_PLAIN = 0,
 	ISP_CHANNEL_FROM_SHARED = 1 << 0, /* set O_NONBLOCK on the source before each read */
 	ISP_CHANNEL_TO_SHARED = 1 << 1,   /* likewise on the sink before each write */
+	ISP_CHANNEL_FROM_OWN = 1 << 2,    /* opened O_NONBLOCK by us: nobody else can clear it */
+	ISP_CHANNEL_TO_OWN = 1 << 3,
 };
 
 /**
@@ -65,7 +71,8 @@ void isp_channel_close(struct isp_channel *channel);
 ISP_MUST_CHECK bool isp_channel_prepare(const struct isp_channel *channel,
 					struct pollfd ret_poll[2]);
 
-/** isp_channel_move() - read and write once as @polled allows. */
+/** isp_channel_move() - read and write as @polled allows: once, or where neither can wait a bounded
+ * number of times, so that the caller hears of other things as well. */
 void isp_channel_move(struct isp_channel *channel, const struct pollfd polled[2]);
 
 /**
