@@ -12,7 +12,7 @@ import time
 import peers
 from turns import in_turns, median
 
-SIZES = {"quick": (2, 5), "normal": (5, 10), "full": (10, 10)}  # rounds, logins in each
+SIZES = {"quick": (2, 4), "normal": (5, 10), "full": (10, 10)}  # rounds, logins in each
 # Rounds, and how many logins at each concurrency; sshd must take as many at once (MaxStartups).
 RATES = {"quick": (1, {1: 5, 8: 16, 32: 32}), "normal": (3, {1: 20, 8: 40, 32: 80}),
          "full": (5, {1: 40, 8: 80, 32: 160})}

@@ -11,7 +11,7 @@ import subprocess
 from peers import ROOT
 from turns import median
 
-MIBS = {"quick": (3, 96), "normal": (7, 256), "full": (11, 512)}  # rounds, MiB in each
+MIBS = {"quick": (3, 48), "normal": (7, 256), "full": (11, 512)}  # rounds, MiB in each
 # What a limit takes is not what is asked for.
 RUNNER = ["ispawn", "--quiet", "--readonly", "--cpu", "0%", "--memory", "max"]
 
