@@ -264,15 +264,21 @@ static int read_request(const struct isp_message *open, const int *fds, size_t f
 	return 0;
 }
 
+/* The policy is about what the user runs; the administrator looks after the place. */
+static bool runs_commands(const struct init *init, const struct isp_message *open)
+{
+	return init->spec.runs_commands || open->value == ISP_ASKER_ADMIN;
+}
+
 /* Threat: an account that its policy holds to one shell, which may be a restricted one, asks for
  * another program by name, or to start elsewhere than at home. */
-static int check_program(const struct init *init, const struct isp_request *request,
-			 struct isp_error *err)
+static int check_program(const struct init *init, const struct isp_message *open,
+			 const struct isp_request *request, struct isp_error *err)
 {
-	if (request->is_command && !init->spec.runs_commands)
+	if (request->is_command && !runs_commands(init, open))
 		return isp_err_set(err, EACCES, ISP_STAGE_TENANT,
 				   "this account runs its shell and nothing else by name");
-	if (request->directory && !init->spec.runs_commands)
+	if (request->directory && !runs_commands(init, open))
 		return isp_err_set(err, EACCES, ISP_STAGE_TENANT,
 				   "this account starts in its home and nowhere else");
 	if (!request->is_command && !init->shell[0])
@@ -290,18 +296,18 @@ int tenant_start(struct init *init, const struct isp_message *open, int *fds, si
 	int r;
 
 	*ret_status = STATUS_OURS;
-	if (!init->shell[0] && !init->spec.runs_commands)
+	if (!init->shell[0] && !runs_commands(init, open))
 		return isp_err_set(err, EACCES, ISP_STAGE_TENANT,
 				   "this account is for forwarding only");
 	r = read_request(open, fds, fd_count, &bytes, &request, err);
 	if (r == 0)
-		r = check_program(init, &request, err);
+		r = check_program(init, open, &request, err);
 	if (r < 0)
 		return r;
 	r = isp_tenants_add(&init->tenants, open->tenant, &tenant);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_TENANT, "one more program than %d at once",
-				   ISP_TENANTS_MAX);
+				   ISP_TENANTS_ALL);
 	tenant->is_command = request.is_command;
 	r = launch(init, &request, tenant, fds + 1, err);
 	if (r < 0)

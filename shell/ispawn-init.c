@@ -39,74 +39,7 @@ enum { POLL_SUPERVISOR, POLL_SIGNALS, POLL_STARTS };
 static const uint32_t accepted = 1u << ISP_MESSAGE_OPEN | 1u << ISP_MESSAGE_SIGNAL |
 				 1u << ISP_MESSAGE_HANGUP | 1u << ISP_MESSAGE_STOP;
 
-/* --- reports to the supervisor ---------------------------------------------------------------- */
-
-static int tell(struct init *init, struct isp_message *message, const int *fds, size_t fd_count)
-{
-	return isp_message_send(init->supervisor_fd, message, fds, fd_count, 0);
-}
-
-static int tell_refused(struct init *init, uint32_t tenant, int status, const struct isp_error *err)
-{
-	struct isp_message message = {.type = ISP_MESSAGE_REFUSED, .tenant = tenant};
-
-	message.value = status;
-	message.error = *err;
-	return tell(init, &message, NULL, 0);
-}
-
-/* The second descriptor names the device without opening it: for whoever records the login. */
-static int tell_started(struct init *init, const struct isp_tenant *tenant)
-{
-	struct isp_message message = {.type = ISP_MESSAGE_STARTED, .tenant = tenant->number};
-	cleanup_close int device_fd = -EBADF;
-	char path[] = "/proc/self/fd/0123456789";
-	int fds[2];
-
-	if (tenant->primary_fd < 0)
-		return tell(init, &message, NULL, 0);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", tenant->peer_fd);
-	device_fd = open(path, O_PATH | O_CLOEXEC);
-	fds[0] = tenant->primary_fd;
-	fds[1] = device_fd;
-	return tell(init, &message, fds, device_fd < 0 ? 1 : 2);
-}
-
-static int tell_exited(struct init *init, uint32_t tenant, int status)
-{
-	struct isp_message message = {.type = ISP_MESSAGE_EXITED, .tenant = tenant};
-
-	message.value = status;
-	return tell(init, &message, NULL, 0);
-}
-
 /* --- what happens to tenants ------------------------------------------------------------------ */
-
-static int exec_is_known(struct init *init, struct isp_tenant *tenant)
-{
-	struct isp_error err = {0};
-	int status = 0;
-
-	if (tenant_exec_result(init, tenant, &status, &err) == 0)
-		return tell_started(init, tenant);
-	tenant->is_refused = true;
-	isp_tenants_close_pty(tenant);
-	return tell_refused(init, tenant->number, status, &err);
-}
-
-/* Order: the pty is let go before EXITED, so that the shell outside finds the end of the output. */
-static int tenant_ended(struct init *init, struct isp_tenant *tenant, int status)
-{
-	uint32_t number = tenant->number;
-	bool is_refused;
-	int r = 0;
-
-	if (tenant->start_fd >= 0)
-		r = exec_is_known(init, tenant);
-	is_refused = tenant->is_refused;
-	isp_tenants_remove(tenant);
-	return r < 0 || is_refused ? r : tell_exited(init, number, status);
-}
 
 static int reap_all(struct init *init)
 {
@@ -120,7 +53,7 @@ static int reap_all(struct init *init)
 			struct isp_message empty = {.type = ISP_MESSAGE_EMPTY};
 
 			init->has_told = true;
-			return tell(init, &empty, NULL, 0);
+			return init_tell(init, &empty, NULL, 0);
 		}
 		if (r <= 0)
 			return r == -ECHILD ? 0 : r;
@@ -129,30 +62,6 @@ static int reap_all(struct init *init)
 		if (r < 0)
 			return r;
 	}
-}
-
-/* With a terminal the job in the foreground, which a shell has put in a group of its own; without
- * one the tenant's first group.  Kernel: TIOCGPGRP on a primary answers for the other side. */
-static void signal_tenant(const struct isp_tenant *tenant, int number)
-{
-	pid_t group = 0;
-
-	if (tenant->primary_fd < 0 || ioctl(tenant->primary_fd, TIOCGPGRP, &group) != 0 ||
-	    group <= 1)
-		group = tenant->pid;
-	/* ESRCH: it has not reached its setsid() yet, or its group is empty. */
-	if (kill(-group, number) != 0)
-		(void)kill(tenant->pid, number);
-}
-
-/* Letting go of the pty leaves the last word to the shell outside, which is gone: the kernel then
- * hangs the terminal up itself.  SIGCONT, because a stopped job cannot die of SIGHUP. */
-static void hang_up(struct isp_tenant *tenant)
-{
-	signal_tenant(tenant, SIGHUP);
-	(void)kill(tenant->pid, SIGHUP);
-	signal_tenant(tenant, SIGCONT);
-	isp_tenants_close_pty(tenant);
 }
 
 static void stop_all(void)
@@ -174,7 +83,7 @@ static int open_tenant(struct init *init, const struct isp_message *message, int
 	init->has_told = false;
 	if (tenant_start(init, message, fds, count, &status, &err) == 0)
 		return 0;
-	r = tell_refused(init, message->tenant, status, &err);
+	r = init_tell_refused(init, message->tenant, status, &err);
 	return r < 0 ? r : reap_all(init);
 }
 
@@ -188,10 +97,10 @@ static int obey(struct init *init, const struct isp_message *message, int *fds, 
 		stop_all();
 	/* No tenant: it has ended while the message was on its way. */
 	if (message->type == ISP_MESSAGE_HANGUP && tenant)
-		hang_up(tenant);
+		tenant_hang_up(tenant);
 	if (message->type == ISP_MESSAGE_SIGNAL && tenant && message->value > 0 &&
 	    message->value < NSIG)
-		signal_tenant(tenant, message->value);
+		tenant_signal(tenant, message->value);
 	return 0;
 }
 
@@ -229,7 +138,7 @@ static nfds_t prepare(struct init *init, struct pollfd *polled, uint32_t *number
 
 	polled[POLL_SUPERVISOR] = (struct pollfd){.fd = init->supervisor_fd, .events = POLLIN};
 	polled[POLL_SIGNALS] = (struct pollfd){.fd = init->signal_fd, .events = POLLIN};
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++) {
+	for (size_t i = 0; i < ISP_TENANTS_ALL; i++) {
 		const struct isp_tenant *tenant = &init->tenants.entries[i];
 
 		if (tenant->number == 0 || tenant->start_fd < 0)
@@ -242,8 +151,8 @@ static nfds_t prepare(struct init *init, struct pollfd *polled, uint32_t *number
 
 static int turn(struct init *init)
 {
-	struct pollfd polled[POLL_STARTS + ISP_TENANTS_MAX];
-	uint32_t numbers[POLL_STARTS + ISP_TENANTS_MAX] = {0};
+	struct pollfd polled[POLL_STARTS + ISP_TENANTS_ALL];
+	uint32_t numbers[POLL_STARTS + ISP_TENANTS_ALL] = {0};
 	nfds_t count = prepare(init, polled, numbers);
 	int r = 0;
 
@@ -255,7 +164,7 @@ static int turn(struct init *init)
 		struct isp_tenant *tenant = isp_tenants_by_number(&init->tenants, numbers[i]);
 
 		if (polled[i].revents && tenant)
-			r = exec_is_known(init, tenant);
+			r = tenant_exec_is_known(init, tenant);
 	}
 	if (r == 0 && polled[POLL_SIGNALS].revents)
 		r = take_signals(init);
@@ -284,7 +193,7 @@ static int tell_failed(struct init *init, int r, struct isp_error *err)
 
 	isp_ignore(isp_err_set(err, -r, ISP_STAGE_INIT, "set up the container's init"));
 	failed.error = *err;
-	isp_ignore(tell(init, &failed, NULL, 0)); /* dying anyway */
+	isp_ignore(init_tell(init, &failed, NULL, 0)); /* dying anyway */
 	return r;
 }
 
@@ -307,7 +216,7 @@ static int set_up(struct init *init)
 	if (init->signal_fd < 0)
 		return tell_failed(init, -errno, &err);
 	r = read_spec(init, &err);
-	return r < 0 ? tell_failed(init, r, &err) : tell(init, &up, NULL, 0);
+	return r < 0 ? tell_failed(init, r, &err) : init_tell(init, &up, NULL, 0);
 }
 
 int main(int argc, char **argv)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * ispawn-init.h - what the two parts of PID 1 share
+ * ispawn-init.h - what the parts of PID 1 share
  *
  * Theory of operation: ispawn-init.c is the loop that talks to the supervisor and reaps;
- * ispawn-init-tenant.c turns an OPEN into a process, up to its exec.  Nothing waits: a tenant whose
- * exec hangs (a dead file system under its home) must not keep the others from being reaped, so the
- * outcome of an exec is an event of the loop like any other.
+ * ispawn-init-tenant.c turns an OPEN into a process, up to its exec; -report.c tells how that went
+ * and passes signals on.  These two serve ispawn-enter as well, which has one tenant.  Nothing
+ * waits: a tenant whose exec hangs (a dead file system under its home) must not keep the others
+ * from being reaped, so the outcome of an exec is an event of the loop like any other.
  */
 #ifndef ISPAWN_SHELL_ISPAWN_INIT_H
 #define ISPAWN_SHELL_ISPAWN_INIT_H
@@ -50,5 +51,25 @@ ISP_MUST_CHECK int tenant_start(struct init *init, const struct isp_message *ope
  */
 ISP_MUST_CHECK int tenant_exec_result(const struct init *init, struct isp_tenant *tenant,
 				      int *ret_status, struct isp_error *err);
+
+/* --- ispawn-init-report.c: each returns what sending did, 0 or -errno ------------------------- */
+
+/** init_tell(), init_tell_refused() - one message to whoever asked for tenants */
+ISP_MUST_CHECK int init_tell(struct init *init, struct isp_message *message, const int *fds,
+			     size_t fd_count);
+ISP_MUST_CHECK int init_tell_refused(struct init *init, uint32_t tenant, int status,
+				     const struct isp_error *err);
+
+/** tenant_exec_is_known() - tell STARTED or REFUSED; @tenant's start_fd must have an answer. */
+ISP_MUST_CHECK int tenant_exec_is_known(struct init *init, struct isp_tenant *tenant);
+
+/** tenant_ended() - it was reaped: tell EXITED and remove it. @status: as from waitpid(2) */
+ISP_MUST_CHECK int tenant_ended(struct init *init, struct isp_tenant *tenant, int status);
+
+/** tenant_signal() - to its job in the foreground */
+void tenant_signal(const struct isp_tenant *tenant, int number);
+
+/** tenant_hang_up() - whoever asked for it is gone */
+void tenant_hang_up(struct isp_tenant *tenant);
 
 #endif

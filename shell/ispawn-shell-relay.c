@@ -168,7 +168,7 @@ static void noticed(struct loop *loop, const char *text)
 		return;
 	}
 	isp_escape(escaped, sizeof(escaped), text);
-	say(loop->shell, "%s", escaped);
+	shell_say(loop->shell, "%s", escaped);
 }
 
 static void hear(struct loop *loop)

@@ -83,8 +83,9 @@ static bool may_travel(int fd, const struct stat *st)
 }
 
 /* A pipe whose inner end travels in the descriptor's place. */
-static int plan_pipe(struct streams *streams, int number, struct isp_error *err)
+static int plan_pipe(struct shell *shell, int number, struct isp_error *err)
 {
+	struct streams *streams = &shell->streams;
 	int inner = number == STDIN_FILENO ? 0 : 1, ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
@@ -95,6 +96,8 @@ static int plan_pipe(struct streams *streams, int number, struct isp_error *err)
 	streams->outer_fds[number] = ends[!inner];
 	if (fcntl(ends[!inner], F_SETFL, O_NONBLOCK) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_TENANT, "F_SETFL of a pipe");
+	if (shell->keeps_streams && fchown(ends[inner], shell->pipe_uid, (gid_t)-1) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_TENANT, "give the pipe to the program");
 	return 0;
 }
 
@@ -108,8 +111,9 @@ static bool is_stdout_again(const struct streams *streams, const struct stat *st
 	       fcntl(STDOUT_FILENO, F_GETFL) == fcntl(STDERR_FILENO, F_GETFL);
 }
 
-static int plan_one(struct streams *streams, int number, struct isp_error *err)
+static int plan_one(struct shell *shell, int number, struct isp_error *err)
 {
+	struct streams *streams = &shell->streams;
 	struct stat st;
 
 	if (fstat(number, &st) != 0)
@@ -123,12 +127,12 @@ static int plan_one(struct streams *streams, int number, struct isp_error *err)
 		return 0;
 	}
 	streams->kinds[number] = ISP_STREAM_PASSED;
-	if (may_travel(number, &st))
+	if (!shell->keeps_streams && may_travel(number, &st))
 		streams->sent_fds[number] = number;
 	else if (number == STDERR_FILENO && is_stdout_again(streams, &st))
 		streams->sent_fds[number] = streams->sent_fds[STDOUT_FILENO];
 	else
-		return plan_pipe(streams, number, err);
+		return plan_pipe(shell, number, err);
 	return 0;
 }
 
@@ -145,7 +149,7 @@ int streams_plan(struct shell *shell, const bool is_closed[ISP_REQUEST_STREAMS],
 	}
 	for (int i = 0; r == 0 && i < ISP_REQUEST_STREAMS; i++)
 		if (!is_closed[i])
-			r = plan_one(streams, i, err);
+			r = plan_one(shell, i, err);
 	terminal_find(&shell->terminal, streams->kinds);
 	return r;
 }

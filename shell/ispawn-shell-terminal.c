@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-void say(const struct shell *shell, const char *fmt, ...)
+void shell_say(const struct shell *shell, const char *fmt, ...)
 {
 	char text[1024] = "ispawn: ";
 	size_t used = strlen(text);

@@ -50,8 +50,9 @@ static int run_covered(const struct shell *shell, char **argv)
 {
 	if (!is_ourselves(ISPAWN_COVERED_SHELL))
 		(void)execv(ISPAWN_COVERED_SHELL, argv);
-	say(shell, "root is never confined, so this is no shell for root; give root another one "
-		   "(chsh, /etc/passwd)");
+	shell_say(shell,
+		  "root is never confined, so this is no shell for root; give root another one "
+		  "(chsh, /etc/passwd)");
 	return STATUS_OURS;
 }
 
@@ -91,10 +92,10 @@ static int connect_session(struct shell *shell)
 		       ISP_SOCKET_NAME);
 	r = connect_to(path, &shell->connection_fd);
 	if (r < 0)
-		say(shell,
-		    "cannot reach the container of session %s: %s. Log in again, or tell "
-		    "the administrator this session id",
-		    shell->session, strerror(-r));
+		shell_say(shell,
+			  "cannot reach the container of session %s: %s. Log in again, or tell "
+			  "the administrator this session id",
+			  shell->session, strerror(-r));
 	return r;
 }
 
@@ -121,8 +122,9 @@ static int hear_door(struct shell *shell)
 	int r = isp_message_receive(shell->door_fd, answers, &message, fds, &fd_count, 0);
 
 	if (r <= 0) {
-		say(shell, "the door to the containers closed without an answer. Log in again, or "
-			   "tell the administrator");
+		shell_say(shell,
+			  "the door to the containers closed without an answer. Log in again, or "
+			  "tell the administrator");
 		return r < 0 ? r : -EPIPE;
 	}
 	isp_message_close_fds(fds, fd_count);
@@ -131,7 +133,7 @@ static int hear_door(struct shell *shell)
 		return 0;
 	}
 	isp_escape(escaped, sizeof(escaped), message.text);
-	say(shell, "%s", escaped);
+	shell_say(shell, "%s", escaped);
 	return -EACCES;
 }
 
@@ -144,15 +146,17 @@ static int knock(struct shell *shell)
 	if (r == 0)
 		return hear_door(shell);
 	if (r == -ENOENT || r == -ECONNREFUSED)
-		say(shell, "no container was prepared for this login, so nothing is run. Please "
-			   "tell the administrator: confine this account in ispawn.conf(5), or the "
-			   "PAM service of this login needs the line "
-			   "\"session required pam_ispawn.so\" in /etc/pam.d/SERVICE, see "
-			   "pam_ispawn(8), or ispawn.socket must run, see ispawn-door(8)");
+		shell_say(shell,
+			  "no container was prepared for this login, so nothing is run. Please "
+			  "tell the administrator: confine this account in ispawn.conf(5), or the "
+			  "PAM service of this login needs the line "
+			  "\"session required pam_ispawn.so\" in /etc/pam.d/SERVICE, see "
+			  "pam_ispawn(8), or ispawn.socket must run, see ispawn-door(8)");
 	else
-		say(shell,
-		    "cannot reach the door to the containers: %s. Please tell the administrator",
-		    strerror(-r));
+		shell_say(shell,
+			  "cannot reach the door to the containers: %s. Please tell the "
+			  "administrator",
+			  strerror(-r));
 	return r;
 }
 
@@ -191,7 +195,7 @@ static int exit_as_tenant(const struct shell *shell, const struct ending *ending
 
 	if (ending->notice[0]) {
 		isp_escape(escaped, sizeof(escaped), ending->notice);
-		say(shell, "%s", escaped);
+		shell_say(shell, "%s", escaped);
 	}
 	if (WIFEXITED(ending->value))
 		return WEXITSTATUS(ending->value);
@@ -203,7 +207,8 @@ static int exit_refused(const struct shell *shell, const struct ending *ending)
 	char escaped[ISP_ERROR_TEXT_SIZE * 2];
 
 	isp_escape(escaped, sizeof(escaped), ending->error.text);
-	say(shell, "session %s: %s: %s", shell->session, escaped, strerror(ending->error.code));
+	shell_say(shell, "session %s: %s: %s", shell->session, escaped,
+		  strerror(ending->error.code));
 	return ending->value >= STATUS_OURS && ending->value <= 127 ? ending->value : STATUS_OURS;
 }
 
@@ -220,7 +225,7 @@ static int finish(struct shell *shell, const struct ending *ending)
 	case OUTCOME_LOST:
 		break;
 	}
-	say(shell, "the container of session %s has ended", shell->session);
+	shell_say(shell, "the container of session %s has ended", shell->session);
 	return STATUS_OURS;
 }
 
@@ -261,7 +266,8 @@ int main(int argc, char **argv)
 	if (streams_hold(is_closed) < 0)
 		return STATUS_OURS;
 	if (getuid() != geteuid() || getgid() != getegid()) {
-		say(&shell, "ispawn-shell must not be setuid or setgid; it has no use for it");
+		shell_say(&shell,
+			  "ispawn-shell must not be setuid or setgid; it has no use for it");
 		return STATUS_OURS;
 	}
 	if (getuid() == 0)

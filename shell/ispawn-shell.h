@@ -53,6 +53,8 @@ enum { CHANNEL_INPUT, CHANNEL_PTY, CHANNEL_STDOUT, CHANNEL_STDERR, CHANNEL_COUNT
 struct shell {
 	char session[ISP_SESSION_ID_SIZE];
 	bool is_command; /* argv[0] names the program (isp_request); else arguments for the shell */
+	bool keeps_streams; /* nothing of ours travels inside but pipes that are made for it */
+	uid_t pipe_uid;     /* whose those are, so that /dev/stdout can be opened; else (uid_t)-1 */
 	const char *directory; /* to start in; NULL: where a login does */
 	int door_fd;           /* door 2: kept open, for its end is the session's */
 	int connection_fd;
@@ -82,8 +84,9 @@ struct ending {
 	char notice[ISP_MESSAGE_TEXT_SIZE];
 };
 
-/** say() - one sentence to the user on stderr, escaped by the caller; keeps quiet when it can't. */
-void say(const struct shell *shell, const char *fmt, ...) ISP_PRINTF(2, 3);
+/** shell_say() - one sentence to the user on stderr, escaped by the caller; keeps quiet when it
+ * can't. */
+void shell_say(const struct shell *shell, const char *fmt, ...) ISP_PRINTF(2, 3);
 
 /** streams_hold() - call first: open /dev/null on closed 0, 1, 2, so that none of our own
  * descriptors can become a standard one. @ret_is_closed: which they were. */

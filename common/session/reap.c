@@ -6,7 +6,7 @@
 
 struct isp_tenant *isp_tenants_by_number(struct isp_tenants *tenants, uint32_t number)
 {
-	for (size_t i = 0; number != 0 && i < ISP_TENANTS_MAX; i++)
+	for (size_t i = 0; number != 0 && i < ISP_TENANTS_ALL; i++)
 		if (tenants->entries[i].number == number)
 			return &tenants->entries[i];
 	return NULL;
@@ -14,7 +14,7 @@ struct isp_tenant *isp_tenants_by_number(struct isp_tenants *tenants, uint32_t n
 
 struct isp_tenant *isp_tenants_by_pid(struct isp_tenants *tenants, pid_t pid)
 {
-	for (size_t i = 0; pid > 0 && i < ISP_TENANTS_MAX; i++)
+	for (size_t i = 0; pid > 0 && i < ISP_TENANTS_ALL; i++)
 		if (tenants->entries[i].number != 0 && tenants->entries[i].pid == pid)
 			return &tenants->entries[i];
 	return NULL;
@@ -26,7 +26,7 @@ int isp_tenants_add(struct isp_tenants *tenants, uint32_t number, struct isp_ten
 		return -EINVAL;
 	if (isp_tenants_by_number(tenants, number))
 		return -EEXIST;
-	for (size_t i = 0; i < ISP_TENANTS_MAX; i++) {
+	for (size_t i = 0; i < ISP_TENANTS_ALL; i++) {
 		struct isp_tenant *entry = &tenants->entries[i];
 
 		if (entry->number != 0)

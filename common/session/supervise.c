@@ -64,7 +64,7 @@ static void leave_door(struct isp_supervisor *s, enum isp_end why)
 {
 	struct isp_message closed = {.type = ISP_MESSAGE_CLOSED};
 
-	if (s->spec.on_logout != ISP_LOGOUT_LINGER || s->is_empty) {
+	if (s->spec.on_logout != ISP_LOGOUT_LINGER || (s->is_empty && !isp_tenants_is_joined(s))) {
 		end_with(s, why);
 		return;
 	}
@@ -203,7 +203,7 @@ static void serve(struct isp_supervisor *s, const struct pollfd *polls,
 		take_signal(s);
 	if (polls[WATCH_INIT].revents && !polls[WATCH_INIT_SOCKET].revents)
 		end_with(s, ISP_END_INIT);
-	if (s->is_lingering && s->is_empty)
+	if (s->is_lingering && s->is_empty && !isp_tenants_is_joined(s))
 		end_with(s, ISP_END_EMPTY);
 }
 

@@ -29,7 +29,8 @@ static const uint32_t allowed_from_peer[] = {
 	[ISP_PEER_STARTING] = BIT(SIGNAL),
 	[ISP_PEER_RUNNING] = BIT(SIGNAL),
 	[ISP_PEER_LEFT] = 0,
-	[ISP_PEER_ADMIN] = BIT(KILL) | BIT(SHARE),
+	[ISP_PEER_ADMIN] = BIT(KILL) | BIT(SHARE) | BIT(OPEN) | BIT(JOIN),
+	[ISP_PEER_JOINED] = 0,
 };
 static const uint32_t allowed_from_init = BIT(STARTED) | BIT(REFUSED) | BIT(EXITED) | BIT(EMPTY);
 
@@ -90,12 +91,12 @@ static struct isp_connection *find_free(struct isp_supervisor *s, bool for_root)
 }
 
 /* No slot: said in words, since the shell would otherwise see a silent end of file. */
-static void refuse(int fd)
+static void refuse(int fd, int count)
 {
 	struct isp_message refused = {.type = ISP_MESSAGE_REFUSED, .value = 125};
 
 	isp_err_set(&refused.error, EMFILE, ISP_STAGE_TENANT,
-		    "%d programs run in this session already", ISP_TENANTS_MAX);
+		    "%d programs run in this session already", count);
 	isp_ignore(isp_message_send(fd, &refused, NULL, 0, MSG_DONTWAIT)); /* closed next */
 }
 
@@ -113,12 +114,34 @@ void isp_tenants_accept(struct isp_supervisor *s)
 		return;
 	c = find_free(s, who.uid == 0);
 	if (!c) {
-		refuse(fd);
+		refuse(fd, ISP_TENANTS_MAX);
 		return;
 	}
 	c->peer = who.uid == 0 ? ISP_PEER_ADMIN : ISP_PEER_SHELL;
 	c->fd = steal_fd(&fd);
 	c->deadline_ms = isp_clock_ms() + ASK_MS;
+}
+
+/* Root's slots that stay taken, by programs that run inside. */
+static size_t count_admin_tenants(const struct isp_supervisor *s)
+{
+	size_t count = 0;
+
+	for (size_t i = ISP_TENANTS_MAX; i < ISP_CONNECTIONS_MAX; i++)
+		count +=
+			has_tenant(&s->connections[i]) || s->connections[i].peer == ISP_PEER_JOINED;
+	return count;
+}
+
+/* Order: before a slot becomes a tenant's.  Threat: an administrator's own programs must not keep
+ * his kill, or the supervisor of the user's next login, out. */
+static bool has_room(struct isp_supervisor *s, struct isp_connection *c)
+{
+	if (c->peer != ISP_PEER_ADMIN || count_admin_tenants(s) < ISP_TENANTS_ADMIN_MAX)
+		return true;
+	refuse(c->fd, ISP_TENANTS_ADMIN_MAX);
+	drop_peer(s, c);
+	return false;
 }
 
 static void open_tenant(struct isp_supervisor *s, struct isp_connection *c,
@@ -128,6 +151,10 @@ static void open_tenant(struct isp_supervisor *s, struct isp_connection *c,
 		drop_peer(s, c);
 		return;
 	}
+	if (!has_room(s, c))
+		return;
+	/* Threat: a user who says that he is the administrator; the kernel says who it is. */
+	message->value = c->peer == ISP_PEER_ADMIN ? ISP_ASKER_ADMIN : ISP_ASKER_USER;
 	c->tenant = ++s->tenants_started;
 	c->peer = ISP_PEER_STARTING;
 	message->tenant = c->tenant;
@@ -151,6 +178,28 @@ static void share(struct isp_supervisor *s, struct isp_connection *c,
 	send_to_peer(s, c, &answer, NULL, 0);
 }
 
+/* Threat: a pidfd of init's leads into all of its namespaces, for whoever has rights over them: it
+ * goes to root alone, who has them anyway. */
+static void tell_place(struct isp_supervisor *s, struct isp_connection *c,
+		       const struct isp_message *message)
+{
+	struct isp_message place = {.type = ISP_MESSAGE_PLACE};
+
+	if (!has_room(s, c))
+		return;
+	isp_journal_tenant(s, ++s->tenants_started, message->text);
+	c->peer = ISP_PEER_JOINED;
+	send_to_peer(s, c, &place, &s->init_pid_fd, 1);
+}
+
+bool isp_tenants_is_joined(const struct isp_supervisor *s)
+{
+	for (size_t i = ISP_TENANTS_MAX; i < ISP_CONNECTIONS_MAX; i++)
+		if (s->connections[i].peer == ISP_PEER_JOINED)
+			return true;
+	return false;
+}
+
 static void obey_peer(struct isp_supervisor *s, struct isp_connection *c,
 		      struct isp_message *message, const int *fds, size_t count)
 {
@@ -162,17 +211,11 @@ static void obey_peer(struct isp_supervisor *s, struct isp_connection *c,
 		send_to_init(s, message, NULL, 0);
 	} else if (message->type == ISP_MESSAGE_SHARE) {
 		share(s, c, message);
+	} else if (message->type == ISP_MESSAGE_JOIN) {
+		tell_place(s, c, message);
 	} else if (message->type == ISP_MESSAGE_KILL && s->end == ISP_END_NONE) {
 		s->end = ISP_END_KILLED;
 	}
-}
-
-/* In root's own container root is the user, too. */
-static uint32_t allowed_from(const struct isp_supervisor *s, const struct isp_connection *c)
-{
-	bool is_owner = c->peer == ISP_PEER_ADMIN && s->spec.owner == ISP_OWNER_ROOT;
-
-	return allowed_from_peer[c->peer] | (is_owner ? BIT(OPEN) : 0);
 }
 
 void isp_tenants_from_peer(struct isp_supervisor *s, struct isp_connection *c)
@@ -180,7 +223,8 @@ void isp_tenants_from_peer(struct isp_supervisor *s, struct isp_connection *c)
 	struct isp_message message = {0};
 	int fds[ISP_FDS_MAX];
 	size_t count = 0;
-	int r = isp_message_receive(c->fd, allowed_from(s, c), &message, fds, &count, MSG_DONTWAIT);
+	int r = isp_message_receive(c->fd, allowed_from_peer[c->peer], &message, fds, &count,
+				    MSG_DONTWAIT);
 
 	if (r == -EAGAIN)
 		return;
@@ -326,6 +370,9 @@ int64_t isp_tenants_idle_since(const struct isp_supervisor *s)
 {
 	int64_t latest = INT64_MIN;
 
+	/* As a program without a terminal: nobody here can see whether anything happens. */
+	if (isp_tenants_is_joined(s))
+		return INT64_MAX;
 	for (size_t i = 0; i < ISP_CONNECTIONS_MAX; i++) {
 		const struct isp_connection *c = &s->connections[i];
 		struct stat st;

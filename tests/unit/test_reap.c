@@ -99,10 +99,10 @@ static void the_table_is_full_at_its_size_and_not_before(void **state)
 	struct isp_tenant *tenant = NULL;
 
 	(void)state;
-	for (uint32_t i = 1; i <= ISP_TENANTS_MAX; i++)
+	for (uint32_t i = 1; i <= ISP_TENANTS_ALL; i++)
 		(void)add(&tenants, i, (pid_t)(100 + i));
 	assert_int_equal(isp_tenants_add(&tenants, 1000, &tenant), -ENOSPC);
-	for (uint32_t i = 1; i <= ISP_TENANTS_MAX; i++)
+	for (uint32_t i = 1; i <= ISP_TENANTS_ALL; i++)
 		assert_int_equal(isp_tenants_by_number(&tenants, i)->pid, 100 + i);
 	isp_tenants_remove(isp_tenants_by_number(&tenants, 30));
 	assert_int_equal(isp_tenants_add(&tenants, 1000, &tenant), 0);

@@ -14,7 +14,8 @@
  *   shell --- STARTED, REFUSED, EXITED, NOTICE <--> OPEN, SIGNAL --- supervisor
  *   init ---- STARTED, REFUSED, EXITED, EMPTY <--> OPEN, SIGNAL, HANGUP, STOP --- supervisor
  *   shell --- READY, FAILED <--> (nothing) ---------------- door 2, whose end of file ends the
- * session control - CLOSED, SHARED, FAILED <--> KILL, SHARE ----- supervisor (peer uid 0 only)
+ * session control - CLOSED, SHARED, FAILED, PLACE <--> KILL, SHARE, OPEN, JOIN ----- supervisor
+ *           (peer uid 0 only; what OPEN is answered with is as for a shell)
  */
 #ifndef ISPAWN_SESSION_PROTOCOL_H
 #define ISPAWN_SESSION_PROTOCOL_H
@@ -26,6 +27,8 @@
 #define ISP_SOCKET_NAME "socket"      /* in the session's directory, owned by the user, mode 0600 */
 #define ISP_REQUEST_SIZE_MAX (1024 * 1024)
 #define ISP_TENANTS_MAX 64 /* in one session at once */
+/* Beside them, so that a user who runs all of his own does not keep the administrator out. */
+#define ISP_TENANTS_ADMIN_MAX 4
 
 enum isp_message_type {
 	ISP_MESSAGE_NONE,
@@ -47,7 +50,8 @@ enum isp_message_type {
 
 	/* shell -> supervisor -> init, and back; @tenant is chosen by the supervisor */
 	ISP_MESSAGE_OPEN,    /* start a tenant; fds: request memfd, then stdin, stdout, stderr that
-			      * are passed through, as the request says; @text: command, for the log */
+			      * are passed through, as the request says; @text: command, for the log.
+			      * To init @value says who asks: enum isp_asker, the supervisor's word */
 	ISP_MESSAGE_STARTED, /* fds: [pty primary, O_PATH of its device] when the request has a tty
 			      */
 	ISP_MESSAGE_REFUSED, /* not started: @value is the exit status (126, 127, 125), @error why
@@ -63,9 +67,17 @@ enum isp_message_type {
 	ISP_MESSAGE_KILL,   /* end the session; answered with CLOSED when it is gone */
 	ISP_MESSAGE_SHARE,  /* another supervisor of this user; answered with SHARED */
 	ISP_MESSAGE_SHARED, /* fds: [mount namespace in which the user's overlay is attached] */
+	ISP_MESSAGE_JOIN,   /* for the container's root: where is it?  Answered with PLACE; from
+			     * then on the connection asks for nothing, and keeps a session that
+			     * lingers alive until it closes.  @text: command, for the log */
+	ISP_MESSAGE_PLACE,  /* fds: [pidfd of init] */
 
 	ISP_MESSAGE_COUNT,
 };
+
+/** enum isp_asker - whose wish a tenant is.  The administrator may name any program; the user may
+ * where his policy lets him. */
+enum isp_asker { ISP_ASKER_USER, ISP_ASKER_ADMIN };
 
 #define ISP_MESSAGE_TEXT_SIZE 256
 

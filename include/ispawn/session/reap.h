@@ -35,15 +35,17 @@ struct isp_tenant {
 	bool is_refused;
 };
 
+#define ISP_TENANTS_ALL (ISP_TENANTS_MAX + ISP_TENANTS_ADMIN_MAX)
+
 /** struct isp_tenants - all of a session's; zeroed is empty */
 struct isp_tenants {
-	struct isp_tenant entries[ISP_TENANTS_MAX];
+	struct isp_tenant entries[ISP_TENANTS_ALL];
 };
 
 /**
  * isp_tenants_add() - a free entry under a new number, its descriptors -EBADF
  * @ret_tenant: valid until isp_tenants_remove()
- * Return: 0; -EINVAL number 0; -EEXIST number in use; -ENOSPC ISP_TENANTS_MAX are running.
+ * Return: 0; -EINVAL number 0; -EEXIST number in use; -ENOSPC ISP_TENANTS_ALL are running.
  */
 ISP_MUST_CHECK int isp_tenants_add(struct isp_tenants *tenants, uint32_t number,
 				   struct isp_tenant **ret_tenant);

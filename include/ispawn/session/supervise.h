@@ -43,11 +43,13 @@ enum isp_peer {
 	ISP_PEER_RUNNING,  /* its tenant runs */
 	ISP_PEER_LEFT,     /* the shell is gone, its tenant may still run */
 	ISP_PEER_ADMIN,    /* uid 0 */
+	ISP_PEER_JOINED,   /* uid 0, which runs something inside that init does not know */
 };
 
 /* The user's connections, and behind them a few of root's: a user who takes all of his own must not
  * keep the administrator, or his own next login's supervisor, out. */
-#define ISP_CONNECTIONS_MAX (ISP_TENANTS_MAX + 4)
+#define ISP_CONNECTIONS_FOR_ROOT 4 /* beside those that stay: programs the administrator runs */
+#define ISP_CONNECTIONS_MAX (ISP_TENANTS_MAX + ISP_TENANTS_ADMIN_MAX + ISP_CONNECTIONS_FOR_ROOT)
 
 /** struct isp_connection - one slot; descriptors owned */
 struct isp_connection {
@@ -132,6 +134,8 @@ void isp_tenants_report_limits(struct isp_supervisor *s);
 /** isp_tenants_idle_since() - CLOCK_REALTIME seconds of the last sign of life on any terminal;
  * INT64_MAX while a tenant without a terminal runs, or when nothing runs. */
 int64_t isp_tenants_idle_since(const struct isp_supervisor *s);
+/** isp_tenants_is_joined() - does the administrator run something that init does not know? */
+bool isp_tenants_is_joined(const struct isp_supervisor *s);
 /** isp_tenants_close() - close all connections; admins hear CLOSED. */
 void isp_tenants_close(struct isp_supervisor *s);
 
