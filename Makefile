@@ -57,15 +57,17 @@ ISP_CFLAGS   = -std=c17 $(OPTIMISE) $(WARNINGS) $(WERROR) $(HARDEN) $(CFLAGS)
 # static programs (static), which differ from pie only under SANITIZE.
 COMMON  := $(filter-out %_generate.c,$(wildcard common/*/*.c))
 MODULE  := $(wildcard pam_module/*.c)
-CTL     := $(wildcard shell/ispawnctl*.c)
+# ispawnctl stands in for a program inside (enter) as the login shell does, with the same three files.
+RELAY   := $(addprefix shell/ispawn-shell-,streams.c terminal.c relay.c)
+CTL     := $(wildcard shell/ispawnctl*.c) $(RELAY)
 SHELL_  := $(wildcard shell/ispawn-shell*.c)
 INIT    := $(wildcard shell/ispawn-init*.c)
 SUPER   := $(wildcard shell/ispawn-supervisor*.c)
 DOOR    := $(wildcard shell/ispawn-door*.c)
 SECCOMP := $(wildcard shell/ispawn-seccomp*.c)
-# The runner stands in for a program inside as the login shell does, with the same three files.
-RUN     := shell/ispawn.c $(wildcard shell/ispawn-run-*.c) \
-	$(addprefix shell/ispawn-shell-,streams.c terminal.c relay.c)
+# ispawn-enter starts one tenant as init does, with the same two files.
+ENTER   := shell/ispawn-enter.c shell/ispawn-init-tenant.c shell/ispawn-init-report.c
+RUN     := shell/ispawn.c $(wildcard shell/ispawn-run-*.c) $(RELAY)
 
 GENERATED := $(BUILD)/generated/seccomp_default.h $(BUILD)/generated/build.h
 
@@ -73,7 +75,7 @@ objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 PROGRAMS := $(BUILD)/pam_ispawn.so $(BUILD)/ispawn-supervisor $(BUILD)/ispawn-init \
 	$(BUILD)/ispawn-shell $(BUILD)/ispawn-door $(BUILD)/ispawn-seccomp $(BUILD)/ispawnctl \
-	$(BUILD)/ispawn
+	$(BUILD)/ispawn $(BUILD)/ispawn-enter
 
 .PHONY: all install uninstall check demo demo-shell bench lint format clean unit-tests fuzzers
 .DELETE_ON_ERROR:
@@ -119,6 +121,8 @@ $(BUILD)/ispawn-seccomp: $(call objects,pie,$(SECCOMP)) $(BUILD)/pie/libispawn.a
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lseccomp -ljansson -lcap-ng
 $(BUILD)/ispawnctl: $(call objects,pie,$(CTL)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
+$(BUILD)/ispawn-enter: $(call objects,pie,$(ENTER)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
+	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
 $(BUILD)/ispawn: $(call objects,pie,$(RUN)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 # Static: nothing of the container's (init) or of the user's environment (shell: LD_PRELOAD) can
@@ -165,6 +169,7 @@ install: all
 	install -m 0711 $(BUILD)/ispawn-init $(DESTDIR)$(LIBEXECDIR)/ispawn-init
 	install -m 0755 $(BUILD)/ispawn-door $(DESTDIR)$(LIBEXECDIR)/ispawn-door
 	install -m 0755 $(BUILD)/ispawn-seccomp $(DESTDIR)$(LIBEXECDIR)/ispawn-seccomp
+	install -m 0755 $(BUILD)/ispawn-enter $(DESTDIR)$(LIBEXECDIR)/ispawn-enter
 	install -m 0644 $(BUILD)/pam_ispawn.so $(DESTDIR)$(PAMDIR)/pam_ispawn.so
 	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/ispawn/conf.d $(DESTDIR)$(SYSCONFDIR)/ispawn/seccomp
 	[ -e $(DESTDIR)$(SYSCONFDIR)/ispawn/ispawn.conf ] || \
@@ -183,7 +188,8 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/ispawn $(DESTDIR)$(BINDIR)/ispawn-shell $(DESTDIR)$(SBINDIR)/ispawnctl
 	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-supervisor $(DESTDIR)$(LIBEXECDIR)/ispawn-init
-	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-door $(DESTDIR)$(LIBEXECDIR)/ispawn-seccomp
+	rm -f $(DESTDIR)$(LIBEXECDIR)/ispawn-door $(DESTDIR)$(LIBEXECDIR)/ispawn-seccomp \
+		$(DESTDIR)$(LIBEXECDIR)/ispawn-enter
 	rm -f $(DESTDIR)$(UNITDIR)/ispawn.socket $(DESTDIR)$(UNITDIR)/ispawn-door@.service \
 		$(DESTDIR)$(UNITDIR)/ispawn@.service
 	rm -f $(DESTDIR)$(PAMDIR)/pam_ispawn.so

@@ -375,6 +375,7 @@ static const struct {
 	{ISPAWN_SUPERVISOR, 0100, 06100, "install it again, mode 0755, never setuid"},
 	{ISPAWN_DOOR, 0100, 06100, "install it again, mode 0755, never setuid"},
 	{ISPAWN_SECCOMP, 0100, 06100, "install it again, mode 0755, never setuid"},
+	{ISPAWN_ENTER, 0100, 06100, "install it again, mode 0755, never setuid"},
 	/* Kernel: executing what one may not read leaves a process that nobody may trace. */
 	{ISPAWN_INIT, 0711, 07777, "install it again, mode 0711"},
 	/* Users execute these. */

@@ -143,6 +143,7 @@ static const struct {
 	{ISPAWN_DOOR, 0100, 06100},
 	{ISPAWN_SECCOMP, 0100, 06100},
 	{ISPAWN_RUNNER, 0555, 06555},
+	{ISPAWN_ENTER, 0100, 06100},
 };
 
 static bool is_digest(const char *text)

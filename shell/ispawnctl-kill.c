@@ -51,27 +51,6 @@ static bool is_gone_within(const char *id, int timeout_ms)
 	return true;
 }
 
-/* Kernel: a connect(2) to a full backlog waits, for as long as the send timeout says; the user can
- * fill the backlog of his own session.  A signal ends the waiting as well. */
-static void on_alarm(int number)
-{
-	(void)number;
-}
-
-static int connect_in_time(const char *id, int *ret_fd)
-{
-	struct sigaction action = {.sa_handler = on_alarm};
-	int r;
-
-	(void)sigemptyset(&action.sa_mask);
-	if (sigaction(SIGALRM, &action, NULL) != 0)
-		return -errno;
-	(void)alarm(ANSWER_MS / 1000);
-	r = isp_registry_connect(id, ret_fd);
-	(void)alarm(0);
-	return r;
-}
-
 /*
  * The supervisor behind the socket.  Kernel: unix(7): SO_PEERCRED names who called listen(2), the
  * supervisor.  Its pid is still its own when its lock is held after the pidfd was opened.
@@ -164,7 +143,7 @@ static int kill_session(const struct isp_listed *session)
 	cleanup_close int connection_fd = -EBADF;
 	cleanup_close int supervisor_fd = -EBADF;
 
-	if (session->is_live && connect_in_time(session->id, &connection_fd) == 0) {
+	if (session->is_live && sessions_connect(session->id, &connection_fd) == 0) {
 		/* Ignored: without it a hanging supervisor is left, and named. */
 		isp_ignore(open_supervisor(session->id, connection_fd, &supervisor_fd));
 		if (ask(session->id, connection_fd)) {

@@ -3,8 +3,12 @@
 #include "ispawnctl.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define CONNECT_S 10
 
 void sessions_free(struct sessions *sessions)
 {
@@ -48,4 +52,25 @@ int sessions_collect(struct sessions *sessions, struct isp_error *err)
 	if (sessions->count > 0)
 		qsort(sessions->items, sessions->count, sizeof(*sessions->items), compare);
 	return 0;
+}
+
+/* Kernel: a connect(2) to a full backlog waits, for as long as the send timeout says; the user can
+ * fill the backlog of his own session.  A signal ends the waiting as well. */
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+int sessions_connect(const char *id, int *ret_fd)
+{
+	struct sigaction action = {.sa_handler = on_alarm};
+	int r;
+
+	(void)sigemptyset(&action.sa_mask);
+	if (sigaction(SIGALRM, &action, NULL) != 0)
+		return -errno;
+	(void)alarm(CONNECT_S);
+	r = isp_registry_connect(id, ret_fd);
+	(void)alarm(0);
+	return r;
 }

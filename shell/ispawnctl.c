@@ -22,6 +22,8 @@ static const struct {
 } verbs[] = {
 	{"list", "[--json]", "show the sessions and what they use", list_run},
 	{"kill", "ID|USER", "end one session, or all sessions of a user", kill_run},
+	{"enter", "[--root] ID|USER [COMMAND [ARG...]]", "run a command or a shell in a session",
+	 enter_run},
 	{"check", "[--config PATH]", "try whether configuration and machine can hold containers",
 	 check_run},
 	{"explain", "USER [--service S] [--from ADDRESS] [--json]",
@@ -69,7 +71,9 @@ static void print_usage(FILE *out)
 		(void)fprintf(out, "  %s %s\n        %s\n", verbs[i].name, verbs[i].arguments,
 			      verbs[i].help);
 	(void)fputs("\n  --help                  this text\n"
-		    "\nExit status: 0 done, 1 failed or nothing found, 2 wrong arguments.\n",
+		    "\nExit status: 0 done, 1 failed or nothing found, 2 wrong arguments; of "
+		    "enter: the\n"
+		    "command's, 126 and 127 as a shell gives them, 125 our own failure.\n",
 		    out);
 }
 

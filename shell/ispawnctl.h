@@ -32,6 +32,7 @@ int gc_run(int argc, char **argv);
 int explain_run(int argc, char **argv);
 int audit_run(int argc, char **argv);
 int doctor_run(int argc, char **argv);
+int enter_run(int argc, char **argv);
 
 /* --- ispawnctl-sessions.c: the registry as an array ------------------------------------------- */
 
@@ -43,6 +44,10 @@ struct sessions {
 
 /** sessions_collect() - all entries that can be read. Return: 0; -errno. */
 ISP_MUST_CHECK int sessions_collect(struct sessions *sessions, struct isp_error *err);
+
+/** sessions_connect() - isp_registry_connect(), but within 10 seconds. Return: 0; -EINTR; -errno.
+ */
+ISP_MUST_CHECK int sessions_connect(const char *id, int *ret_fd);
 
 void sessions_free(struct sessions *sessions);
 #define cleanup_sessions __attribute__((cleanup(sessions_free)))

@@ -349,19 +349,34 @@ int isp_cgroup_clone_fd(const struct isp_cgroup *cgroup)
 	return -EBADF;
 }
 
+static int enter_leaf(const struct isp_cgroup *cgroup, size_t i, const char *members,
+		      struct isp_error *err)
+{
+	int r = isp_fd_write_file(cgroup->session_fd[i], members, MYSELF);
+
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_CGROUP,
+				   "move the container into its %s cgroup", cgroup->controller[i])
+		     : 0;
+}
+
 int isp_cgroup_enter(const struct isp_cgroup *cgroup, struct isp_error *err)
 {
-	for (size_t i = 0; i < cgroup->count; i++) {
-		int r = is_unified(cgroup->controller[i])
-				? 0
-				: isp_fd_write_file(cgroup->session_fd[i], V1_MEMBERS, MYSELF);
+	int r = 0;
 
-		if (r < 0)
-			return isp_err_set(err, -r, ISP_STAGE_CGROUP,
-					   "move the container into its %s cgroup",
-					   cgroup->controller[i]);
-	}
-	return 0;
+	for (size_t i = 0; i < cgroup->count && r == 0; i++)
+		if (!is_unified(cgroup->controller[i]))
+			r = enter_leaf(cgroup, i, V1_MEMBERS, err);
+	return r;
+}
+
+int isp_cgroup_join(const struct isp_cgroup *cgroup, struct isp_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < cgroup->count && r == 0; i++)
+		r = enter_leaf(cgroup, i,
+			       is_unified(cgroup->controller[i]) ? V2_MEMBERS : V1_MEMBERS, err);
+	return r;
 }
 
 static int open_supervisors(int root_fd, int *ret_fd)

@@ -85,7 +85,7 @@ def test_hostile_requests(victim, name):
 
 def test_kill_and_share_are_roots(victim, log):
     """The administrator's requests from the user end his connection and no session, and hand out no namespace."""
-    for kind in ("KILL", "SHARE", "CLOSE", "STOP", "GO", "UP", "READY"):
+    for kind in ("KILL", "SHARE", "JOIN", "CLOSE", "STOP", "GO", "UP", "READY"):
         with victim.connect() as sock:
             send(sock, pack(kind, text=b"default"))
             assert is_dropped(sock), kind

@@ -46,6 +46,7 @@
 #define ISPAWN_DOOR ISPAWN_LIBEXECDIR "/ispawn-door"
 #define ISPAWN_SUPERVISOR ISPAWN_LIBEXECDIR "/ispawn-supervisor"
 #define ISPAWN_INIT ISPAWN_LIBEXECDIR "/ispawn-init"
+#define ISPAWN_ENTER ISPAWN_LIBEXECDIR "/ispawn-enter"
 #define ISPAWN_SECCOMP ISPAWN_LIBEXECDIR "/ispawn-seccomp"
 #define ISPAWN_SESSION_VARIABLE "ISPAWN_SESSION"
 

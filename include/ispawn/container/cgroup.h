@@ -77,6 +77,12 @@ int isp_cgroup_clone_fd(const struct isp_cgroup *cgroup);
 ISP_MUST_CHECK int isp_cgroup_enter(const struct isp_cgroup *cgroup, struct isp_error *err);
 
 /**
+ * isp_cgroup_join() - move the calling process into the leaves, of v2 as well
+ * For one that was not cloned: it takes the lock.  Return: 0; -EBADF a leaf is missing; -errno.
+ */
+ISP_MUST_CHECK int isp_cgroup_join(const struct isp_cgroup *cgroup, struct isp_error *err);
+
+/**
  * isp_cgroup_open_supervisors() - ROOT/ispawn/.supervisors of the v2 hierarchy, to clone into
  * Return: 0; -ENOENT there is no v2 hierarchy; -errno.  A supervisor that was not cloned into it
  * moves itself: isp_cgroup_leave_login().
