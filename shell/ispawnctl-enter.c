@@ -24,7 +24,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define ANSWER_MS 30000
+#define ANSWER_MS 15000
 #define LOGINUID_TEXT_MAX 32
 
 /* A trailing '*' stands for any ending. */

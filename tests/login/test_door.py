@@ -83,6 +83,15 @@ def test_a_terminal(host, door):
     assert host.leave(child) == 0
 
 
+def test_the_administrator_enters_it(host, door):
+    ssh = host.popen("shelly", "echo up; exec cat")
+    assert ssh.stdout.readline() == b"up\n"
+    for root, user in (([], "shelly"), (["--root"], "root")):
+        done = run("ispawnctl", "enter", *root, "shelly", "sh", "-c", f"id -un; {INSIDE}")
+        assert (done.returncode, done.stdout) == (0, f"{user}\n{MARK}\n"), done
+    host.end(ssh)
+
+
 def test_su_gets_one(host, door):
     done = host.su("shelly", "-c", INSIDE)
     assert (done.returncode, done.stdout.strip()) == (0, MARK), done
