@@ -133,8 +133,8 @@ static int join_cgroup(struct entry *entry, struct isp_error *err)
 	/* Kernel: getrlimit(2): only the host's root raises a hard limit. */
 	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_DROP, "set the limit of open files");
-	/* Leaving first takes it out of the hierarchy that no container has a leaf in, where a login
-	 * manager would count it to the administrator's own login. */
+	/* Leaving first takes it out of the hierarchy that no container has a leaf in, where a
+	 * login manager would count it to the administrator's own login. */
 	r = isp_cgroup_leave_login(err);
 	return r < 0 ? r : isp_cgroup_join(&cgroup, err);
 }

@@ -21,6 +21,8 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{"list", "[--json]", "show the sessions and what they use", list_run},
+	{"top", "[--once] [--interval SECONDS] [--json]",
+	 "show what the sessions use now, the busiest first", top_run},
 	{"kill", "ID|USER", "end one session, or all sessions of a user", kill_run},
 	{"enter", "[--root] ID|USER [COMMAND [ARG...]]", "run a command or a shell in a session",
 	 enter_run},

@@ -110,7 +110,8 @@ static void try_calls(int pid)
 		worked(pid, "kill", "sent");
 	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0) {
 		worked(pid, "ptrace", "seized");
-		if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) == 0 && waitpid(pid, NULL, __WALL) == pid)
+		if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) == 0 &&
+		    waitpid(pid, NULL, __WALL) == pid)
 			ptrace(PTRACE_DETACH, pid, NULL, NULL);
 	}
 }

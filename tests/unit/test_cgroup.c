@@ -337,6 +337,27 @@ static void v1_usage_is_read(void **state)
 	assert_true(usage.memory_peak_bytes == 2 && usage.oom_kills == 4 && usage.tasks == 0);
 }
 
+static void bytes_of_all_devices_are_added_up(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t in = 7, out = 8;
+
+	assert_int_equal(isp_cgroup_io(&f->cgroup, &in, &out), -ENOENT);
+	assert_true(in == 7 && out == 8); /* untouched by failures */
+	put(f, "blkio.throttle.io_service_bytes",
+	    "8:0 Read 1\n8:0 Write 2\n8:0 Sync 3\n8:0 Total 3\n8:16 Read 10\n8:16 Write 20\nTotal "
+	    "33\n");
+	assert_int_equal(isp_cgroup_io(&f->cgroup, &in, &out), 0);
+	assert_true(in == 11 && out == 22);
+	put(f, "io.stat",
+	    "8:0 rbytes=100 wbytes=200 rios=1 wios=2 dbytes=7 dios=8\n8:16 rbytes=1 wbytes=2\n");
+	assert_int_equal(isp_cgroup_io(&f->cgroup, &in, &out), 0);
+	assert_true(in == 101 && out == 202);
+	put(f, "io.stat", "8:0 rbytes=18446744073709551615 wbytes=x\n8:16 rbytes=1 wbytes=\n");
+	assert_int_equal(isp_cgroup_io(&f->cgroup, &in, &out), 0);
+	assert_true(in == UINT64_MAX && out == 0); /* neither wraps nor guesses */
+}
+
 /* Kernels count a refused fork in the leaf, or where the limit stands. */
 static void refused_forks_are_counted_wherever_the_kernel_counts(void **state)
 {
@@ -409,6 +430,7 @@ int main(void)
 		CASE(counters_are_read_whole_or_not_at_all),
 		CASE(v2_usage_is_read),
 		CASE(v1_usage_is_read),
+		CASE(bytes_of_all_devices_are_added_up),
 		CASE(refused_forks_are_counted_wherever_the_kernel_counts),
 		CASE(names_that_could_leave_the_tree_are_refused),
 		CASE(only_v2_is_cloned_into),

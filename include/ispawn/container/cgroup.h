@@ -107,6 +107,13 @@ ISP_MUST_CHECK int isp_cgroup_remove(const struct isp_cgroup *cgroup);
 /** isp_cgroup_usage() - read the counters; what the kernel does not offer stays 0. */
 void isp_cgroup_usage(const struct isp_cgroup *cgroup, struct isp_usage *ret_usage);
 
+/**
+ * isp_cgroup_io() - bytes that the leaf has read from and written to block devices
+ * Return: 0; -ENOENT nothing counts them here.
+ */
+ISP_MUST_CHECK int isp_cgroup_io(const struct isp_cgroup *cgroup, uint64_t *ret_read,
+				 uint64_t *ret_written);
+
 /** isp_cgroup_close() - close all descriptors; the directories stay. */
 void isp_cgroup_close(struct isp_cgroup *cgroup);
 #define cleanup_cgroup __attribute__((cleanup(isp_cgroup_close)))
