@@ -24,6 +24,7 @@ static const struct {
 	{"top", "[--once] [--interval SECONDS] [--json]",
 	 "show what the sessions use now, the busiest first", top_run},
 	{"kill", "ID|USER", "end one session, or all sessions of a user", kill_run},
+	{"log", "[USER] [-f|--follow]", "show what the system log holds about sessions", log_run},
 	{"enter", "[--root] ID|USER [COMMAND [ARG...]]", "run a command or a shell in a session",
 	 enter_run},
 	{"check", "[--config PATH]", "try whether configuration and machine can hold containers",

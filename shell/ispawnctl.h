@@ -34,6 +34,7 @@ int audit_run(int argc, char **argv);
 int doctor_run(int argc, char **argv);
 int enter_run(int argc, char **argv);
 int top_run(int argc, char **argv);
+int log_run(int argc, char **argv);
 
 /* --- ispawnctl-sessions.c: the registry as an array ------------------------------------------- */
 
