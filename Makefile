@@ -16,6 +16,7 @@ LIBEXECDIR ?= $(PREFIX)/libexec/ispawn
 MANDIR     ?= $(PREFIX)/share/man
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 DOCDIR     ?= $(PREFIX)/share/doc/ispawn
+COMPDIR    ?= $(PREFIX)/share/bash-completion/completions
 # The directory libpam searches: beside pam_permit.so, wherever this system keeps it.
 PAMDIR     ?= $(or $(patsubst %/pam_permit.so,%,$(firstword $(wildcard \
 		/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/security/pam_permit.so \
@@ -182,6 +183,8 @@ install: all
 	install -m 0644 conf/ispawn.socket $(DESTDIR)$(UNITDIR)/ispawn.socket
 	sed 's|@LIBEXECDIR@|$(LIBEXECDIR)|' conf/ispawn-door@.service.in > $(DESTDIR)$(UNITDIR)/ispawn-door@.service
 	ln -sf ispawn-door@.service $(DESTDIR)$(UNITDIR)/ispawn@.service
+	install -d $(DESTDIR)$(COMPDIR)
+	install -m 0644 conf/completions/* $(DESTDIR)$(COMPDIR)
 	install -d $(DESTDIR)$(DOCDIR)
 	install -m 0644 README.md conf/ispawn.conf conf/*.snippet $(DESTDIR)$(DOCDIR)
 
@@ -197,6 +200,7 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard conf/*.5)))
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(wildcard pam_module/*.8 shell/*.8)))
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man1/,$(notdir $(wildcard shell/*.1)))
+	rm -f $(addprefix $(DESTDIR)$(COMPDIR)/,$(notdir $(wildcard conf/completions/*)))
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 # --- tests, demo, checks --------------------------------------------------------------------------
