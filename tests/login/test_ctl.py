@@ -299,11 +299,13 @@ AS_FREE = ["setpriv", "--reuid=free", "--regid=free", "--clear-groups"]
 def test_help_is_for_everybody():
     done = run(*AS_FREE, "ispawnctl", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for verb in ("list [--json]", "kill", "ID|USER", "check", "--config PATH", "gc"):
+    for verb in ("list [--json]", "kill", "ID|USER", "check", "--config PATH", "gc", "top [--once]", "log [USER] [-f|--follow]",
+                 "enter [--root] ID|USER [COMMAND [ARG...]]"):
         assert re.sub(" +", " ", verb) in re.sub(" +", " ", done.stdout)
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["kill", "guest"], ["check"], ["gc"], ["nonsense"]])
+@pytest.mark.parametrize("arguments", [["list"], ["kill", "guest"], ["top"], ["log"], ["enter", "guest"], ["check"],
+                                       ["gc"], ["nonsense"]])
 def test_the_rest_is_for_root(arguments):
     done = run(*AS_FREE, "ispawnctl", *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "ispawnctl: must be run as root\n")
