@@ -104,11 +104,18 @@ static int compare(const void *a, const void *b)
 	return strcmp(x->listed->id, y->listed->id);
 }
 
+static void swap(struct look *a, struct look *b)
+{
+	struct look keep = *a;
+
+	*a = *b;
+	*b = keep;
+}
+
 /* @look: the one before, or empty; replaced */
 static int look_again(struct look *look, struct isp_error *err)
 {
 	cleanup_look struct look now = {.since_ms = look->at_ms};
-	struct look before;
 	int r = sessions_collect(&now.sessions, err);
 
 	if (r < 0)
@@ -124,9 +131,7 @@ static int look_again(struct look *look, struct isp_error *err)
 			compare_with(&now.loads[i], look, now.at_ms - look->at_ms);
 	}
 	qsort(now.loads, now.sessions.count, sizeof(*now.loads), compare);
-	before = *look;
-	*look = now;
-	now = before; /* freed on return */
+	swap(look, &now); /* the one before is freed on return */
 	return 0;
 }
 
