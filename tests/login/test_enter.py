@@ -37,7 +37,7 @@ def test_a_command_runs_as_the_user_in_the_users_session(host, one):
     assert said("guest", "sh", "-c", "id -un; pwd; hostname; echo $ISPAWN_SESSION").split() == \
         ["guest", "/home/guest", "guest-testhost", one]
     host.sh("guest", "rm -f ~/seen")
-    assert said("guest", "sh", "-c", "echo yes > ~/seen; cat /proc/1/comm") == "ispawn-init"
+    assert said(one, "sh", "-c", "echo yes > ~/seen; cat /proc/1/comm") == "ispawn-init"
     assert host.sh("guest", "cat ~/seen") == "yes"
 
 
@@ -184,7 +184,7 @@ def test_keys_and_jobs(host, term):
     term.expect("Stopped")
     term.expect_exact("READY> ")
     assert "sleep 601" in host.ask(term, "jobs")
-    host.ask(term, "kill -9 %1; wait")
+    host.ask(term, "kill -9 %1; disown -a")
     term.sendline("exit 42")
     term.expect(pexpect.EOF)
     term.close()
