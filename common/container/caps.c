@@ -3,6 +3,7 @@
 #include "ispawn/container/caps.h"
 
 #include "ispawn/base/fd.h"
+#include "ispawn/base/sys.h"
 
 #include <cap-ng.h>
 #include <linux/securebits.h>
@@ -84,7 +85,8 @@ static const char *name_of(unsigned int number)
 }
 
 /* The kernel is asked and not libcap-ng, which reads /proc/PID/status: in a new PID namespace whose
- * /proc is not mounted yet, that is another process.
+ * /proc is not mounted yet, that is another process; and the kernel puts that text together anew,
+ * at some ten times the cost of the answers alone.
  * Return: 1 in the set, 0 not, -1 no such capability in this kernel. */
 static int is_bounding(unsigned int number)
 {
@@ -94,45 +96,50 @@ static int is_bounding(unsigned int number)
 	return r < 0 && errno != EINVAL ? 1 : r;
 }
 
+/* Kernel: cap_valid(): capabilities are numbered without gaps, so the first that there is none of
+ * is the last to ask for. */
 static uint64_t bounding_now(void)
 {
 	uint64_t mask = 0;
+	int r;
 
-	for (unsigned int n = 0; n < MASK_BITS; n++)
-		if (is_bounding(n) > 0)
+	for (unsigned int n = 0; n < MASK_BITS && (r = is_bounding(n)) >= 0; n++)
+		if (r > 0)
 			mask |= ISP_CAP(n);
 	return mask;
 }
 
-static uint64_t mask_of(capng_type_t type)
-{
-	uint64_t mask = 0;
+/* What capget(2) says. */
+struct sets {
+	uint64_t permitted, effective, inheritable;
+};
 
-	for (unsigned int n = 0; n < MASK_BITS; n++)
-		if (capng_have_capability(type, n))
-			mask |= ISP_CAP(n);
-	return mask;
-}
-
-static int read_process(enum isp_stage stage, struct isp_error *err)
+static int read_process(struct sets *ret, enum isp_stage stage, struct isp_error *err)
 {
-	/* libcap-ng keeps a copy of the sets: this one must be of this process and of now. */
-	capng_clear(CAPNG_SELECT_ALL);
-	capng_setpid(0);
-	if (capng_get_caps_process() != 0)
-		return isp_err_set(err, EIO, stage, "read the capabilities of the process");
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct parts[_LINUX_CAPABILITY_U32S_3];
+
+	if (isp_sys_capget(&header, parts) != 0)
+		return isp_err_set(err, errno, stage, "read the capabilities of the process");
+	*ret = (struct sets){0};
+	for (unsigned int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		ret->permitted |= (uint64_t)parts[i].permitted << (32 * i);
+		ret->effective |= (uint64_t)parts[i].effective << (32 * i);
+		ret->inheritable |= (uint64_t)parts[i].inheritable << (32 * i);
+	}
 	return 0;
 }
 
 /* Return: 0 and in @mask what can be had; -EPERM with the first missing capability named. */
 static int require_permitted(uint64_t *mask, struct isp_error *err)
 {
+	struct sets now = {0};
 	uint64_t missing;
-	int r = read_process(ISP_STAGE_DROP, err);
+	int r = read_process(&now, ISP_STAGE_DROP, err);
 
 	if (r < 0)
 		return r;
-	missing = *mask & ~mask_of(CAPNG_PERMITTED);
+	missing = *mask & ~now.permitted;
 	for (unsigned int n = 0; n < MASK_BITS; n++) {
 		if (!(missing & ISP_CAP(n)))
 			continue;
@@ -145,54 +152,48 @@ static int require_permitted(uint64_t *mask, struct isp_error *err)
 	return 0;
 }
 
-static int select_in_library(uint64_t mask, uint64_t bounding, struct isp_error *err)
+/* Permitted and effective alone: the library, too, would read /proc for the bounding set. */
+static int apply_by_library(uint64_t mask, struct isp_error *err)
 {
-	capng_clear(CAPNG_SELECT_ALL);
-	for (unsigned int n = 0; n < MASK_BITS; n++) {
-		unsigned int types = 0;
-
-		if (mask & ISP_CAP(n))
-			types |= CAPNG_PERMITTED | CAPNG_EFFECTIVE;
-		if ((bounding & ISP_CAP(n)) && is_bounding(n) >= 0)
-			types |= CAPNG_BOUNDING_SET;
-		if (types != 0 && capng_update(CAPNG_ADD, (capng_type_t)types, n) != 0)
-			return isp_err_set(err, EINVAL, ISP_STAGE_DROP,
-					   "capability %u is not known to libcap-ng", n);
-	}
-	return 0;
-}
-
-int isp_caps_apply(uint64_t mask, uint64_t bounding, struct isp_error *err)
-{
-	capng_select_t sets = CAPNG_SELECT_CAPS;
 	int r;
 
-	r = require_permitted(&mask, err);
-	if (r < 0)
-		return r;
-	r = select_in_library(mask, bounding, err);
-	if (r < 0)
-		return r;
-	/* Nothing to drop needs no CAP_SETPCAP. */
-	if (bounding_now() & ~bounding)
-		sets = CAPNG_SELECT_BOTH;
-	/* Kernel: capabilities(7): the ambient set is first, since it can be emptied without any
-	 * right, and the bounding set before the one that holds CAP_SETPCAP goes. */
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
-		return isp_err_set(err, errno, ISP_STAGE_DROP, "empty the ambient capability set");
+	/* The library keeps a copy of the sets: this one is empty and of this process. */
+	capng_clear(CAPNG_SELECT_ALL);
+	capng_setpid(0);
+	for (unsigned int n = 0; n < MASK_BITS; n++)
+		if ((mask & ISP_CAP(n)) &&
+		    capng_update(CAPNG_ADD, CAPNG_PERMITTED | CAPNG_EFFECTIVE, n) != 0)
+			return isp_err_set(err, EINVAL, ISP_STAGE_DROP,
+					   "capability %u is not known to libcap-ng", n);
 	errno = 0;
-	r = capng_apply(sets);
+	r = capng_apply(CAPNG_SELECT_CAPS);
 	if (r != 0)
 		return isp_err_set(err, errno > 0 ? errno : EPERM, ISP_STAGE_DROP,
 				   "set the capability sets (libcap-ng: %d)", r);
 	return 0;
 }
 
+int isp_caps_apply(uint64_t mask, uint64_t bounding, struct isp_error *err)
+{
+	int r = require_permitted(&mask, err);
+
+	if (r < 0)
+		return r;
+	/* Kernel: capabilities(7): the ambient set is first, since it can be emptied without any
+	 * right, and the bounding set before the one that holds CAP_SETPCAP goes. */
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_DROP, "empty the ambient capability set");
+	r = isp_caps_drop_bounding(bounding, err);
+	return r < 0 ? r : apply_by_library(mask, err);
+}
+
 int isp_caps_drop_bounding(uint64_t keep, struct isp_error *err)
 {
+	uint64_t surplus = bounding_now() & ~keep;
+
+	/* Nothing to drop needs no CAP_SETPCAP. */
 	for (unsigned int n = 0; n < MASK_BITS; n++)
-		if (is_bounding(n) > 0 && !(keep & ISP_CAP(n)) &&
-		    prctl(PR_CAPBSET_DROP, n, 0, 0, 0) != 0)
+		if ((surplus & ISP_CAP(n)) && prctl(PR_CAPBSET_DROP, n, 0, 0, 0) != 0)
 			return isp_err_set(err, errno, ISP_STAGE_DROP,
 					   "take capability %s (%u) out of the bounding set",
 					   name_of(n), n);
@@ -228,33 +229,38 @@ static int refuse(uint64_t wrong, const char *what, struct isp_error *err)
 
 static int verify_ambient(struct isp_error *err)
 {
-	for (unsigned int n = 0; n < MASK_BITS && is_bounding(n) >= 0; n++)
-		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, n, 0, 0) != 0)
+	int r;
+
+	for (unsigned int n = 0; n < MASK_BITS; n++) {
+		r = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, n, 0, 0);
+		if (r < 0 && errno == EINVAL) /* see bounding_now() */
+			return 0;
+		if (r != 0)
 			return refuse(ISP_CAP(n), "in the ambient set", err);
+	}
 	return 0;
 }
 
 int isp_caps_verify(uint64_t mask, uint64_t bounding, struct isp_error *err)
 {
-	uint64_t permitted, effective, required = mask;
-	int r = read_process(ISP_STAGE_PROVE, err);
+	struct sets now = {0};
+	uint64_t required = mask;
+	int r = read_process(&now, ISP_STAGE_PROVE, err);
 
 	if (r < 0)
 		return r;
 	for (unsigned int n = 0; n < MASK_BITS; n++)
 		if (is_optional(n))
 			required &= ~ISP_CAP(n);
-	permitted = mask_of(CAPNG_PERMITTED);
-	effective = mask_of(CAPNG_EFFECTIVE);
-	r = refuse(permitted & ~mask, "still permitted", err);
+	r = refuse(now.permitted & ~mask, "still permitted", err);
 	if (r == 0)
-		r = refuse(effective & ~mask, "still effective", err);
+		r = refuse(now.effective & ~mask, "still effective", err);
 	if (r == 0)
-		r = refuse(required & ~permitted, "no longer permitted", err);
+		r = refuse(required & ~now.permitted, "no longer permitted", err);
 	if (r == 0)
-		r = refuse(permitted & ~effective, "permitted and not effective", err);
+		r = refuse(now.permitted & ~now.effective, "permitted and not effective", err);
 	if (r == 0)
-		r = refuse(mask_of(CAPNG_INHERITABLE), "inheritable", err);
+		r = refuse(now.inheritable, "inheritable", err);
 	if (r == 0)
 		r = refuse(bounding_now() & ~bounding, "still in the bounding set", err);
 	return r == 0 ? verify_ambient(err) : r;
