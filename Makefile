@@ -54,7 +54,7 @@ ISP_CPPFLAGS = -D_GNU_SOURCE -Iinclude -I$(BUILD)/generated $(FORTIFY) $(PATHS) 
 ISP_CFLAGS   = -std=c17 $(OPTIMISE) $(WARNINGS) $(WERROR) $(HARDEN) $(CFLAGS)
 
 # --- what is compiled -------------------------------------------------------------------------
-# Every file of common/ three times: for the module (pic), for programs (pie), and for the two
+# Every file of common/ three times: for the module (pic), for programs (pie), and for the
 # static programs (static), which differ from pie only under SANITIZE.
 COMMON  := $(filter-out %_generate.c,$(wildcard common/*/*.c))
 MODULE  := $(wildcard pam_module/*.c)
@@ -114,8 +114,6 @@ $(BUILD)/generated/build.h: $(SOURCES) Makefile
 $(BUILD)/pam_ispawn.so: $(call objects,pic,$(MODULE)) $(BUILD)/pic/libispawn.a pam_module/pam_ispawn.map
 	$(CC) -shared -o $@ $(filter %.o %.a,$^) $(SAN_TRAP) $(LINKHARD) $(LDFLAGS) \
 		-Wl,--version-script=pam_module/pam_ispawn.map -Wl,--as-needed -lpam -liniparser
-$(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
-	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
 $(BUILD)/ispawn-door: $(call objects,pie,$(DOOR)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 $(BUILD)/ispawn-seccomp: $(call objects,pie,$(SECCOMP)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
@@ -128,6 +126,15 @@ $(BUILD)/ispawn: $(call objects,pie,$(RUN)) $(BUILD)/pie/libispawn.a $(SAN_OPTIO
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 # Static: nothing of the container's (init) or of the user's environment (shell: LD_PRELOAD) can
 # be loaded into them.
+# The supervisor, because it starts in less time without a loader and libraries to map;
+# ASan has no runtime for static programs.
+ifeq ($(SANITIZE),)
+$(BUILD)/ispawn-supervisor: $(call objects,static,$(SUPER)) $(BUILD)/static/libispawn.a
+	$(CC) -static-pie -o $@ $^ $(LINKHARD) $(LDFLAGS) -lcap-ng
+else
+$(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
+	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
+endif
 $(BUILD)/ispawn-init: $(call objects,static,$(INIT)) $(BUILD)/static/libispawn.a
 	$(CC) -static-pie -o $@ $^ $(SAN_TRAP) $(LINKHARD) $(LDFLAGS)
 $(BUILD)/ispawn-shell: $(call objects,static,$(SHELL_)) $(BUILD)/static/libispawn.a
