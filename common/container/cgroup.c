@@ -143,21 +143,24 @@ static int find_roots(struct roots *roots, struct isp_error *err)
 	return 0;
 }
 
-/* Return: 0 @name exists, made or found, and is open; -ENOENT the parent is gone; -ENOTDIR the name
- * is a file of the kernel's; -errno. */
+/* Return: 1 @name was made, 0 found, and is open; -ENOENT the parent is gone; -ENOTDIR the name is
+ * a file of the kernel's; -errno. */
 static int make_and_open(int parent_fd, const char *name, int *ret_fd)
 {
-	for (int attempt = 0; attempt < MAKE_ATTEMPTS; attempt++) {
-		int fd;
+	int made = 0;
 
-		if (mkdirat(parent_fd, name, DIRECTORY_MODE) != 0 && errno != EEXIST)
-			return -errno;
-		fd = openat(parent_fd, name, DIRECTORY);
+	for (int attempt = 0; attempt < MAKE_ATTEMPTS; attempt++) {
+		/* Order: opened first, since all but the first login finds it made. */
+		int fd = openat(parent_fd, name, DIRECTORY);
+
 		if (fd >= 0) {
 			*ret_fd = fd;
-			return 0;
+			return made;
 		}
 		if (errno != ENOENT)
+			return -errno;
+		made = mkdirat(parent_fd, name, DIRECTORY_MODE) == 0;
+		if (!made && errno != EEXIST)
 			return -errno;
 	}
 	return -EAGAIN;
@@ -188,6 +191,8 @@ static int make_leaf_once(struct isp_cgroup *cgroup, size_t i, struct isp_error 
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_CGROUP, "make %s cgroup of user \"%s\"",
 				   cgroup->controller[i], cgroup->user);
+	if (r == 0)
+		cgroup->is_user_new = false;
 	if (mkdirat(user_fd, cgroup->session, DIRECTORY_MODE) != 0) {
 		/* Kernel: ENODEV and ENOENT, for a directory that is removed while open. */
 		if (errno == ENOENT || errno == ENODEV)
@@ -237,12 +242,7 @@ static int make_all(const struct roots *roots, const struct isp_limits *limits,
 
 static uint64_t refused_at_user(const struct isp_cgroup *cgroup)
 {
-	int dir_fd = isp_cgroup_find(cgroup->user_fd, cgroup->count, "pids.events");
-	uint64_t value = 0;
-
-	if (dir_fd >= 0)
-		isp_ignore(isp_cgroup_read_counter(dir_fd, "pids.events", "max", &value)); /* 0 */
-	return value;
+	return isp_cgroup_count(cgroup, cgroup->user_fd, "pids.events", "max");
 }
 
 static int name_cgroup(const char *user, const char *session, struct isp_cgroup *cgroup)
@@ -274,6 +274,7 @@ int isp_cgroup_create(const char *user, const char *session, const struct isp_li
 	cgroup.is_v2 = roots.is_v2;
 	cgroup.count = roots.count;
 	memcpy(cgroup.controller, roots.controller, sizeof(cgroup.controller));
+	cgroup.is_user_new = true; /* until it is found */
 	r = make_all(&roots, limits, &cgroup, err);
 	if (r < 0) {
 		isp_ignore(isp_cgroup_remove(&cgroup)); /* the first failure is the one to tell */
@@ -384,7 +385,9 @@ static int open_supervisors(int root_fd, int *ret_fd)
 	cleanup_close int ours_fd = -EBADF;
 	int r = make_and_open(root_fd, OURS, &ours_fd);
 
-	return r < 0 ? r : make_and_open(ours_fd, SUPERVISORS, ret_fd);
+	if (r >= 0)
+		r = make_and_open(ours_fd, SUPERVISORS, ret_fd);
+	return r < 0 ? r : 0;
 }
 
 int isp_cgroup_open_supervisors(int *ret_fd)
@@ -399,32 +402,52 @@ int isp_cgroup_open_supervisors(int *ret_fd)
 	return r < 0 ? r : -ENOENT;
 }
 
-/* Was the caller cloned into the v2 supervisors' cgroup? */
-static bool is_among_supervisors(void)
+/* Is the caller in the cgroup of this path, of the hierarchy that @field names as the second field
+ * of /proc/PID/cgroup does (cgroups(7))?  What cannot be read says no. */
+static bool is_member(const char *memberships, const char *field, const char *path)
 {
-	static const char wanted[] = "0::/" OURS "/" SUPERVISORS;
-	cleanup_free char *text = NULL;
+	size_t field_size = strlen(field);
 
-	if (isp_fd_read_file(AT_FDCWD, "/proc/self/cgroup", MEMBERSHIP_TEXT_MAX, &text) < 0)
-		return false;
-	for (const char *line = text; *line;) {
+	for (const char *line = memberships; *line;) {
 		size_t size = strcspn(line, "\n");
+		const char *second = memchr(line, ':', size);
+		const char *third =
+			second ? memchr(second + 1, ':', size - (size_t)(second + 1 - line)) : NULL;
 
-		if (size == strlen(wanted) && memcmp(line, wanted, size) == 0)
+		if (third && (size_t)(third - second - 1) == field_size &&
+		    memcmp(second + 1, field, field_size) == 0 &&
+		    (size_t)(line + size - third - 1) == strlen(path) &&
+		    memcmp(third + 1, path, strlen(path)) == 0)
 			return true;
 		line += size + (line[size] == '\n');
 	}
 	return false;
 }
 
+/* On v2 it was cloned into its place.  On v1 the hierarchy's root is as good a one: it has no
+ * limits, nothing counts or kills by it, and a move costs more than all else that is done here. */
+static bool is_placed(const char *memberships, const char *hierarchy, const char *field)
+{
+	if (is_unified(hierarchy))
+		return is_member(memberships, "", "/" OURS "/" SUPERVISORS);
+	return is_member(memberships, field, "/");
+}
+
+/* Empty when they cannot be read: then every move is made. NULL: out of memory. */
+static char *read_memberships(void)
+{
+	char *text = NULL;
+
+	if (isp_fd_read_file(AT_FDCWD, "/proc/self/cgroup", MEMBERSHIP_TEXT_MAX, &text) < 0)
+		return strdup("");
+	return text;
+}
+
 static int enter_supervisors(int root_fd, const char *hierarchy, struct isp_error *err)
 {
 	cleanup_close int supervisors_fd = -EBADF;
-	int r;
+	int r = open_supervisors(root_fd, &supervisors_fd);
 
-	if (is_unified(hierarchy) && is_among_supervisors())
-		return 0;
-	r = open_supervisors(root_fd, &supervisors_fd);
 	if (r == 0)
 		r = isp_fd_write_file(supervisors_fd,
 				      is_unified(hierarchy) ? V2_MEMBERS : V1_MEMBERS, MYSELF);
@@ -441,11 +464,16 @@ int isp_cgroup_leave_login(struct isp_error *err)
 	cleanup_roots struct roots roots = {.count = 0};
 	cleanup_close int top_fd = -EBADF;
 	cleanup_close int login_fd = -EBADF;
+	cleanup_free char *memberships = read_memberships();
 	int r = find_roots(&roots, err);
 
+	if (!memberships)
+		return isp_err_set(err, ENOMEM, ISP_STAGE_CGROUP, "read the supervisor's cgroups");
 	for (size_t i = 0; i < roots.count && r == 0; i++)
-		r = enter_supervisors(roots.fd[i], roots.controller[i], err);
-	if (r < 0 || roots.is_v2)
+		if (!is_placed(memberships, roots.controller[i], roots.controller[i]))
+			r = enter_supervisors(roots.fd[i], roots.controller[i], err);
+	if (r < 0 || roots.is_v2 ||
+	    is_placed(memberships, LOGIN_HIERARCHY, "name=" LOGIN_HIERARCHY))
 		return r;
 	top_fd = open(ROOT, DIRECTORY);
 	if (top_fd < 0)
@@ -480,9 +508,8 @@ static int remove_leaf(int user_fd, const char *session, int64_t deadline_ms)
 	return 0;
 }
 
-int isp_cgroup_remove(const struct isp_cgroup *cgroup)
+static int remove_by(const struct isp_cgroup *cgroup, int64_t deadline_ms)
 {
-	int64_t deadline_ms = isp_clock_ms() + REMOVE_DEADLINE_MS;
 	int first_failure = 0;
 
 	for (size_t i = 0; i < cgroup->count; i++) {
@@ -497,4 +524,14 @@ int isp_cgroup_remove(const struct isp_cgroup *cgroup)
 		(void)unlinkat(cgroup->parent_fd[i], cgroup->user, AT_REMOVEDIR);
 	}
 	return first_failure;
+}
+
+int isp_cgroup_remove(const struct isp_cgroup *cgroup)
+{
+	return remove_by(cgroup, isp_clock_ms() + REMOVE_DEADLINE_MS);
+}
+
+int isp_cgroup_remove_empty(const struct isp_cgroup *cgroup)
+{
+	return remove_by(cgroup, 0);
 }

@@ -14,8 +14,11 @@
 /** isp_cgroup_empty() - a struct with every descriptor -EBADF. */
 struct isp_cgroup isp_cgroup_empty(void);
 
-/** isp_cgroup_find() - the first of @fds that has @file. Return: borrowed fd; -ENOENT; -errno. */
-ISP_MUST_CHECK int isp_cgroup_find(const int *fds, size_t count, const char *file);
+/** isp_cgroup_find() - the first of @fds, one for each hierarchy of @cgroup, that has @file
+ * The one whose name the file's begins with is asked first. Return: borrowed fd; -ENOENT; -errno.
+ */
+ISP_MUST_CHECK int isp_cgroup_find(const struct isp_cgroup *cgroup, const int *fds,
+				   const char *file);
 
 /**
  * isp_cgroup_read_counter() - one number of a cgroup file
@@ -24,6 +27,10 @@ ISP_MUST_CHECK int isp_cgroup_find(const int *fds, size_t count, const char *fil
  */
 ISP_MUST_CHECK int isp_cgroup_read_counter(int dir_fd, const char *file, const char *key,
 					   uint64_t *ret_value);
+
+/** isp_cgroup_count() - the same, looked for in the hierarchies; 0 when there is none. */
+uint64_t isp_cgroup_count(const struct isp_cgroup *cgroup, const int *fds, const char *file,
+			  const char *key);
 
 /** isp_cgroup_has_word() - does the space-separated @list hold @word? */
 bool isp_cgroup_has_word(const char *list, const char *word);

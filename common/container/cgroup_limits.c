@@ -23,15 +23,26 @@
 #define LIST_TEXT_MAX 4096
 #define SWAPS_TEXT_MAX 65536
 
-int isp_cgroup_find(const int *fds, size_t count, const char *file)
+/* "pids.max" is the pids controller's. */
+static bool is_owner(const char *controller, const char *file)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (fds[i] < 0)
-			continue;
-		if (faccessat(fds[i], file, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-			return fds[i];
-		if (errno != ENOENT)
-			return -errno;
+	size_t size = controller ? strlen(controller) : 0;
+
+	return size > 0 && strncmp(file, controller, size) == 0 && file[size] == '.';
+}
+
+int isp_cgroup_find(const struct isp_cgroup *cgroup, const int *fds, const char *file)
+{
+	/* Controllers that are mounted together go by one's name: hence all others, too. */
+	for (int is_guess = 1; is_guess >= 0; is_guess--) {
+		for (size_t i = 0; i < cgroup->count; i++) {
+			if (fds[i] < 0 || is_owner(cgroup->controller[i], file) != is_guess)
+				continue;
+			if (faccessat(fds[i], file, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+				return fds[i];
+			if (errno != ENOENT)
+				return -errno;
+		}
 	}
 	return -ENOENT;
 }
@@ -113,21 +124,41 @@ int isp_cgroup_enable(int dir_fd, const char *where, const struct isp_limits *li
 struct setting {
 	const char *key; /* in ispawn.conf */
 	const char *file;
-	bool can_be_missing; /* nothing was asked for that the kernel does not do by itself */
+	bool is_default; /* nothing is asked for that the kernel does not do by itself */
+	bool is_of_swap;
 };
+
+/* A host without swap does not need the files that limit it (kernel command line swapaccount=0). */
+static bool has_swap(void)
+{
+	cleanup_free char *text = NULL;
+	const char *line;
+
+	if (isp_fd_read_file(AT_FDCWD, "/proc/swaps", SWAPS_TEXT_MAX, &text) < 0)
+		return true;
+	line = strchr(text, '\n'); /* the first line is a heading */
+	return line && line[1] != '\0';
+}
+
+static int missing(const struct setting *setting, struct isp_error *err)
+{
+	if (setting->is_default || (setting->is_of_swap && !has_swap()))
+		return 0;
+	return isp_err_set(err, ENOTSUP, ISP_STAGE_CGROUP, "%s: this machine's cgroups have no %s",
+			   setting->key, setting->file);
+}
 
 static int set_text(const struct isp_cgroup *cgroup, const struct setting *setting,
 		    const char *text, struct isp_error *err)
 {
-	int dir_fd = isp_cgroup_find(cgroup->user_fd, cgroup->count, setting->file);
-	int r;
+	int dir_fd, r;
 
-	if (dir_fd == -ENOENT && setting->can_be_missing)
+	/* What the kernel starts with needs to be said only after something else was. */
+	if (setting->is_default && cgroup->is_user_new)
 		return 0;
+	dir_fd = isp_cgroup_find(cgroup, cgroup->user_fd, setting->file);
 	if (dir_fd == -ENOENT)
-		return isp_err_set(err, ENOTSUP, ISP_STAGE_CGROUP,
-				   "%s: this machine's cgroups have no %s", setting->key,
-				   setting->file);
+		return missing(setting, err);
 	if (dir_fd < 0)
 		return isp_err_set(err, -dir_fd, ISP_STAGE_CGROUP, "%s: look for %s", setting->key,
 				   setting->file);
@@ -149,24 +180,13 @@ static int set_number(const struct isp_cgroup *cgroup, const struct setting *set
 	return set_text(cgroup, setting, text, err);
 }
 
-/* A host without swap does not need the files that limit it (kernel command line swapaccount=0). */
-static bool has_swap(void)
-{
-	cleanup_free char *text = NULL;
-	const char *line;
-
-	if (isp_fd_read_file(AT_FDCWD, "/proc/swaps", SWAPS_TEXT_MAX, &text) < 0)
-		return true;
-	line = strchr(text, '\n'); /* the first line is a heading */
-	return line && line[1] != '\0';
-}
-
 static int write_memory_v2(const struct isp_cgroup *cgroup, const struct isp_limits *limits,
 			   struct isp_error *err)
 {
-	const struct setting memory = {"memory", "memory.max", limits->memory_bytes == NO_LIMIT};
-	const struct setting swap = {"swap", "memory.swap.max",
-				     limits->swap_bytes == NO_LIMIT || !has_swap()};
+	const struct setting memory = {"memory", "memory.max", limits->memory_bytes == NO_LIMIT,
+				       false};
+	const struct setting swap = {"swap", "memory.swap.max", limits->swap_bytes == NO_LIMIT,
+				     true};
 	int r = set_number(cgroup, &memory, limits->memory_bytes, "max", err);
 
 	return r == 0 ? set_number(cgroup, &swap, limits->swap_bytes, "max", err) : r;
@@ -187,14 +207,14 @@ static int write_memory_v1(const struct isp_cgroup *cgroup, const struct isp_lim
 			   struct isp_error *err)
 {
 	const struct setting memory = {"memory", "memory.limit_in_bytes",
-				       limits->memory_bytes == NO_LIMIT};
+				       limits->memory_bytes == NO_LIMIT, false};
 	const struct setting both = {"swap", "memory.memsw.limit_in_bytes",
-				     limits->swap_bytes == NO_LIMIT || !has_swap()};
+				     limits->swap_bytes == NO_LIMIT, true};
 	uint64_t sum = memory_and_swap(limits);
 	struct isp_error first = {.code = 0};
 	int r;
 
-	if (sum == NO_LIMIT && !both.can_be_missing)
+	if (sum == NO_LIMIT && limits->swap_bytes != NO_LIMIT && has_swap())
 		return isp_err_set(err, ENOTSUP, ISP_STAGE_CGROUP,
 				   "swap: cgroup v1 cannot limit swap when memory has no limit");
 	/* Order: the kernel keeps memory <= both.  Lowering, memory goes first; raising above the
@@ -214,9 +234,9 @@ static int write_memory_v1(const struct isp_cgroup *cgroup, const struct isp_lim
 static int write_cpu_v2(const struct isp_cgroup *cgroup, const struct isp_limits *limits,
 			struct isp_error *err)
 {
-	const struct setting quota = {"cpu", "cpu.max", limits->cpu_percent == 0};
+	const struct setting quota = {"cpu", "cpu.max", limits->cpu_percent == 0, false};
 	const struct setting weight = {"cpu_weight", "cpu.weight",
-				       limits->cpu_weight == DEFAULT_WEIGHT};
+				       limits->cpu_weight == DEFAULT_WEIGHT, false};
 	char text[2 * NUMBER_TEXT_SIZE] = "max 100000";
 	int r;
 
@@ -231,10 +251,10 @@ static int write_cpu_v1(const struct isp_cgroup *cgroup, const struct isp_limits
 			struct isp_error *err)
 {
 	bool has_quota = limits->cpu_percent != 0;
-	const struct setting period = {"cpu", "cpu.cfs_period_us", !has_quota};
-	const struct setting quota = {"cpu", "cpu.cfs_quota_us", !has_quota};
+	const struct setting period = {"cpu", "cpu.cfs_period_us", !has_quota, false};
+	const struct setting quota = {"cpu", "cpu.cfs_quota_us", !has_quota, false};
 	const struct setting weight = {"cpu_weight", "cpu.shares",
-				       limits->cpu_weight == DEFAULT_WEIGHT};
+				       limits->cpu_weight == DEFAULT_WEIGHT, false};
 	uint64_t shares = limits->cpu_weight * V1_DEFAULT_SHARES / DEFAULT_WEIGHT;
 	int r = set_number(cgroup, &period, CPU_PERIOD_US, "", err);
 
@@ -256,20 +276,23 @@ static int write_io(const struct isp_cgroup *cgroup, const struct isp_limits *li
 	static const char *const files_v2[] = {"io.weight", "io.bfq.weight"};
 	static const char *const files_v1[] = {"blkio.weight", "blkio.bfq.weight"};
 	const char *const *files = cgroup->is_v2 ? files_v2 : files_v1;
+	bool is_default = limits->io_weight == DEFAULT_WEIGHT;
 	bool was_set = false;
 
+	if (is_default && cgroup->is_user_new)
+		return 0;
 	for (size_t i = 0; i < ISP_ARRAY_SIZE(files_v2); i++) {
-		const struct setting weight = {"io_weight", files[i], true};
+		const struct setting weight = {"io_weight", files[i], is_default, false};
 		int r;
 
-		if (isp_cgroup_find(cgroup->user_fd, cgroup->count, files[i]) == -ENOENT)
+		if (isp_cgroup_find(cgroup, cgroup->user_fd, files[i]) == -ENOENT)
 			continue;
 		r = set_number(cgroup, &weight, limits->io_weight, "", err);
 		if (r < 0)
 			return r;
 		was_set = true;
 	}
-	if (!was_set && limits->io_weight != DEFAULT_WEIGHT)
+	if (!was_set && !is_default)
 		return isp_err_set(err, ENOTSUP, ISP_STAGE_CGROUP,
 				   "io_weight: this machine's cgroups have no %s and no %s",
 				   files[0], files[1]);
@@ -279,7 +302,7 @@ static int write_io(const struct isp_cgroup *cgroup, const struct isp_limits *li
 int isp_cgroup_write_limits(const struct isp_cgroup *cgroup, const struct isp_limits *limits,
 			    struct isp_error *err)
 {
-	const struct setting pids = {"pids", "pids.max", limits->pids == NO_LIMIT};
+	const struct setting pids = {"pids", "pids.max", limits->pids == NO_LIMIT, false};
 	int r;
 
 	r = cgroup->is_v2 ? write_memory_v2(cgroup, limits, err)

@@ -47,14 +47,21 @@ int isp_cgroup_read_counter(int dir_fd, const char *file, const char *key, uint6
 	return -ENOENT;
 }
 
-static uint64_t counter(const int *fds, size_t count, const char *file, const char *key)
+uint64_t isp_cgroup_count(const struct isp_cgroup *cgroup, const int *fds, const char *file,
+			  const char *key)
 {
-	int dir_fd = isp_cgroup_find(fds, count, file);
+	int dir_fd = isp_cgroup_find(cgroup, fds, file);
 	uint64_t value = 0;
 
 	if (dir_fd >= 0)
 		isp_ignore(isp_cgroup_read_counter(dir_fd, file, key, &value)); /* stays 0 */
 	return value;
+}
+
+/* In the session's leaf. */
+static uint64_t counter(const struct isp_cgroup *cgroup, const char *file, const char *key)
+{
+	return isp_cgroup_count(cgroup, cgroup->session_fd, file, key);
 }
 
 /*
@@ -65,28 +72,26 @@ static uint64_t counter(const int *fds, size_t count, const char *file, const ch
  */
 static uint64_t count_refusals(const struct isp_cgroup *cgroup)
 {
-	uint64_t at_user = counter(cgroup->user_fd, cgroup->count, "pids.events", "max");
-	uint64_t in_leaf = counter(cgroup->session_fd, cgroup->count, "pids.events", "max");
+	uint64_t at_user = isp_cgroup_count(cgroup, cgroup->user_fd, "pids.events", "max");
+	uint64_t in_leaf = counter(cgroup, "pids.events", "max");
 
 	return in_leaf + (at_user > cgroup->refused_before ? at_user - cgroup->refused_before : 0);
 }
 
 void isp_cgroup_usage(const struct isp_cgroup *cgroup, struct isp_usage *ret_usage)
 {
-	const int *fds = cgroup->session_fd;
-	size_t count = cgroup->count;
-	struct isp_usage usage = {.tasks = counter(fds, count, "pids.current", NULL)};
+	struct isp_usage usage = {.tasks = counter(cgroup, "pids.current", NULL)};
 
 	if (cgroup->is_v2) {
-		usage.cpu_us = counter(fds, count, "cpu.stat", "usage_usec");
-		usage.memory_bytes = counter(fds, count, "memory.current", NULL);
-		usage.memory_peak_bytes = counter(fds, count, "memory.peak", NULL); /* Linux 5.19 */
-		usage.oom_kills = counter(fds, count, "memory.events", "oom_kill");
+		usage.cpu_us = counter(cgroup, "cpu.stat", "usage_usec");
+		usage.memory_bytes = counter(cgroup, "memory.current", NULL);
+		usage.memory_peak_bytes = counter(cgroup, "memory.peak", NULL); /* Linux 5.19 */
+		usage.oom_kills = counter(cgroup, "memory.events", "oom_kill");
 	} else {
-		usage.cpu_us = counter(fds, count, "cpuacct.usage", NULL) / 1000;
-		usage.memory_bytes = counter(fds, count, "memory.usage_in_bytes", NULL);
-		usage.memory_peak_bytes = counter(fds, count, "memory.max_usage_in_bytes", NULL);
-		usage.oom_kills = counter(fds, count, "memory.oom_control", "oom_kill");
+		usage.cpu_us = counter(cgroup, "cpuacct.usage", NULL) / 1000;
+		usage.memory_bytes = counter(cgroup, "memory.usage_in_bytes", NULL);
+		usage.memory_peak_bytes = counter(cgroup, "memory.max_usage_in_bytes", NULL);
+		usage.oom_kills = counter(cgroup, "memory.oom_control", "oom_kill");
 	}
 	usage.pids_refusals = count_refusals(cgroup);
 	*ret_usage = usage;
@@ -166,7 +171,7 @@ static int kill_round(int dir_fd)
  * v2 needs neither this nor the rounds: it has cgroup.kill. */
 static void forbid_forks(const struct isp_cgroup *cgroup)
 {
-	int dir_fd = isp_cgroup_find(cgroup->session_fd, cgroup->count, "pids.max");
+	int dir_fd = isp_cgroup_find(cgroup, cgroup->session_fd, "pids.max");
 
 	if (dir_fd >= 0)
 		isp_ignore(isp_fd_write_file(dir_fd, "pids.max", "0")); /* a help, not a must */

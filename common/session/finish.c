@@ -75,9 +75,14 @@ static int remove_cgroup(struct isp_supervisor *s, struct isp_error *err)
 
 	if (s->cgroup.count == 0)
 		return 0;
-	r = isp_cgroup_kill(&s->cgroup, KILL_MS);
-	if (r == 0)
-		r = isp_cgroup_remove(&s->cgroup);
+	/* Init was the last to end, so as a rule nothing is left to kill.  Kernel: a cgroup with a
+	 * process in it is not removed (EBUSY), so one that goes needs no look. */
+	r = isp_cgroup_remove_empty(&s->cgroup);
+	if (r < 0) {
+		r = isp_cgroup_kill(&s->cgroup, KILL_MS);
+		if (r == 0)
+			r = isp_cgroup_remove(&s->cgroup);
+	}
 	isp_cgroup_close(&s->cgroup);
 	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_CGROUP, "remove the session's cgroup") : 0;
 }

@@ -23,7 +23,8 @@
 /** struct isp_cgroup - a session's leaf; all descriptors owned, -EBADF when unused */
 struct isp_cgroup {
 	bool is_v2;
-	size_t count;                                       /* hierarchies in use; 1 on v2 */
+	bool is_user_new; /* USER was made with the leaf, in every hierarchy: it has no limit yet */
+	size_t count;     /* hierarchies in use; 1 on v2 */
 	int parent_fd[ISP_CGROUP_HIERARCHIES_MAX];          /* ROOT/ispawn */
 	int user_fd[ISP_CGROUP_HIERARCHIES_MAX];            /* ROOT/ispawn/USER */
 	int session_fd[ISP_CGROUP_HIERARCHIES_MAX];         /* ROOT/ispawn/USER/SESSION */
@@ -89,7 +90,8 @@ ISP_MUST_CHECK int isp_cgroup_join(const struct isp_cgroup *cgroup, struct isp_e
  */
 ISP_MUST_CHECK int isp_cgroup_open_supervisors(int *ret_fd);
 
-/** isp_cgroup_leave_login() - move the calling supervisor to ROOT/ispawn/.supervisors. */
+/** isp_cgroup_leave_login() - move the calling supervisor to ROOT/ispawn/.supervisors
+ * Of a v1 hierarchy at whose root it stands already it is left there. */
 ISP_MUST_CHECK int isp_cgroup_leave_login(struct isp_error *err);
 
 /**
@@ -103,6 +105,9 @@ ISP_MUST_CHECK int isp_cgroup_kill(const struct isp_cgroup *cgroup, unsigned int
 /** isp_cgroup_remove() - rmdir the leaf, and USER when it is the last.  Waits up to 200 ms for the
  * kernel to let go of tasks just killed.  Return: 0; -EBUSY processes are left; -errno of rmdir. */
 ISP_MUST_CHECK int isp_cgroup_remove(const struct isp_cgroup *cgroup);
+
+/** isp_cgroup_remove_empty() - the same without waiting: a leaf that goes had no process in it. */
+ISP_MUST_CHECK int isp_cgroup_remove_empty(const struct isp_cgroup *cgroup);
 
 /** isp_cgroup_usage() - read the counters; what the kernel does not offer stays 0. */
 void isp_cgroup_usage(const struct isp_cgroup *cgroup, struct isp_usage *ret_usage);
