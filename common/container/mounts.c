@@ -158,10 +158,16 @@ int isp_mounts_pivot(struct isp_builder *b, struct isp_error *err)
 	return r;
 }
 
+/* Order: attached first and asked afterwards, since most mount points are there. */
 static int attach_one(int fd, const char *target, struct isp_error *err)
 {
-	int r = isp_tree_make_target(target, fd);
+	int r;
 
+	if (isp_sys_move_mount(fd, AT_FDCWD, target, 0) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return fail(err, ISP_STAGE_MOUNTS, "attach", target);
+	r = isp_tree_make_target(target, fd);
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_MOUNTS, "make the mount point \"%s\"",
 				   target);
@@ -229,24 +235,35 @@ static int empty_directory(int *ret_fd)
 	return *ret_fd < 0 ? -errno : 0;
 }
 
-static int mask_one(const char *path, struct isp_error *err)
+/* @empty: a directory that is masked already, NULL before the first: nobody can write to what hides
+ * it, so one file system does for all. */
+static int make_mask(const char *empty, bool is_directory, int *ret_fd)
+{
+	/* Or our own null device, attached and verified a moment ago. */
+	const char *source = is_directory ? empty : "/dev/null";
+
+	if (!source)
+		return empty_directory(ret_fd);
+	*ret_fd = isp_sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	return *ret_fd < 0 ? -errno : 0;
+}
+
+static int mask_one(const char *path, const char **empty, struct isp_error *err)
 {
 	cleanup_close int fd = -EBADF;
 	struct stat st;
-	int r = 0;
+	int r;
 
 	if (lstat(path, &st) != 0)
 		return errno == ENOENT ? 0 : fail(err, ISP_STAGE_MOUNTS, "stat", path);
-	if (S_ISDIR(st.st_mode)) {
-		r = empty_directory(&fd);
-	} else {
-		/* Our own null device, attached and verified a moment ago. */
-		fd = isp_sys_open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-		r = fd < 0 ? -errno : 0;
-	}
+	r = make_mask(*empty, S_ISDIR(st.st_mode), &fd);
 	if (r == 0 && isp_sys_move_mount(fd, AT_FDCWD, path, 0) != 0)
 		r = -errno;
-	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_MOUNTS, "mask \"%s\"", path) : 0;
+	if (r < 0)
+		return isp_err_set(err, -r, ISP_STAGE_MOUNTS, "mask \"%s\"", path);
+	if (S_ISDIR(st.st_mode))
+		*empty = path;
+	return 0;
 }
 
 static int make_read_only(const char *path, struct isp_error *err)
@@ -265,6 +282,7 @@ static int make_read_only(const char *path, struct isp_error *err)
 
 int isp_mounts_mask(struct isp_builder *b, struct isp_error *err)
 {
+	const char *empty = NULL;
 	int r;
 
 	/* Order: before /proc/sys is closed.  Threat: nested user namespaces, the kernel's widest
@@ -276,7 +294,7 @@ int isp_mounts_mask(struct isp_builder *b, struct isp_error *err)
 	for (size_t i = 0; i < ISP_ARRAY_SIZE(read_only) && r == 0; i++)
 		r = make_read_only(read_only[i], err);
 	for (size_t i = 0; i < ISP_ARRAY_SIZE(masked) && r == 0; i++)
-		r = mask_one(masked[i], err);
+		r = mask_one(masked[i], &empty, err);
 	return r;
 }
 

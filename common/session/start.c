@@ -79,7 +79,8 @@ static int prepare(struct isp_supervisor *s, struct isp_error *err)
 	const struct isp_spec *spec = &s->spec;
 	int r = s->directory_fd < 0 ? 0 : isp_rootfs_detach(spec->directory, &s->directory_fd, err);
 
-	if (r == 0)
+	/* What is attached nowhere needs no namespace to be attached in: overlays alone do. */
+	if (r == 0 && spec->rootfs != ISP_ROOTFS_COPY)
 		r = isp_rootfs_enter_private(&s->host_ns_fd, &s->own_ns_fd, err);
 	if (r == 0)
 		r = isp_store_open(spec, s->directory_fd, s->start_deadline_ms, s->door_fd,
@@ -360,7 +361,7 @@ int isp_session_start(struct isp_supervisor *s, struct isp_error *err)
 		r = await_up(s, err);
 	if (r == 0)
 		r = isp_store_commit(&s->store, err);
-	if (r == 0)
+	if (r == 0 && s->host_ns_fd >= 0)
 		r = isp_rootfs_leave_private(s->host_ns_fd, err);
 	if (r < 0)
 		return r;

@@ -76,8 +76,8 @@ struct isp_supervisor {
 	struct isp_entry entry;
 	struct isp_cgroup cgroup;
 	struct isp_idmap map;
-	int host_ns_fd; /* while it builds: the mount namespace to go back to */
-	int own_ns_fd;  /* private mount namespace with the overlay */
+	int host_ns_fd; /* while it builds an overlay: the mount namespace to go back to */
+	int own_ns_fd;  /* private mount namespace with the overlay; -EBADF: a root without one */
 	int userns_fd, netns_fd;
 	int init_fd; /* socket to builder, later init */
 	int init_pid_fd;
