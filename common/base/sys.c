@@ -2,6 +2,7 @@
 /* sys.c - raw system calls; contract in ispawn/base/sys.h */
 #include "ispawn/base/sys.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
@@ -15,11 +16,61 @@ pid_t isp_sys_clone3(struct clone_args *args, size_t size)
 	return (pid_t)syscall(SYS_clone3, args, size);
 }
 
-pid_t isp_sys_clone_signal(int exit_signal)
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+/* In assembly, since the child wakes up on another stack: no function of ours can return there. */
+static long clone_onto_stack(struct clone_args *args, int (*run)(void *), void *closure)
 {
-	/* Without CLONE_VM the child gets its own memory; stack 0 keeps the caller's. */
-	return (pid_t)syscall(SYS_clone, (unsigned long)exit_signal, NULL, NULL, NULL, NULL);
+	long result;
+
+	__asm__ volatile("syscall\n\t"
+			 "testq %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xorl %%ebp, %%ebp\n\t" /* the outermost frame, for debuggers */
+			 "movq %[closure], %%rdi\n\t"
+			 "callq *%[run]\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "=a"(result)
+			 : "0"((long)SYS_clone3), "D"(args),
+			   "S"(sizeof(*args)), [run] "r"(run), [closure] "r"(closure)
+			 : "rcx", "r11", "cc", "memory");
+	return result;
 }
+
+pid_t isp_sys_clone_vfork(int (*run)(void *), void *closure, struct isp_stack *stack, int cgroup_fd)
+{
+	struct clone_args args = {.flags = CLONE_VM | CLONE_VFORK,
+				  .stack = (__u64)(uintptr_t)stack->bytes,
+				  .stack_size = sizeof(stack->bytes)};
+	long pid;
+
+	if (cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (__u64)cgroup_fd;
+	}
+	pid = clone_onto_stack(&args, run, closure);
+	if (pid >= 0)
+		return (pid_t)pid;
+	errno = (int)-pid;
+	return -1;
+}
+#else
+pid_t isp_sys_clone_vfork(int (*run)(void *), void *closure, struct isp_stack *stack, int cgroup_fd)
+{
+	struct clone_args args = {.flags = 0};
+	pid_t pid;
+
+	(void)stack;
+	if (cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (__u64)cgroup_fd;
+	}
+	pid = isp_sys_clone3(&args, sizeof(args));
+	if (pid == 0)
+		isp_sys_exit_group(run(closure));
+	return pid;
+}
+#endif
 
 int isp_sys_become(unsigned int id)
 {

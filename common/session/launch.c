@@ -4,16 +4,19 @@
  *
  *   application -- clone, no exit signal --> middle child -- the same --> supervisor
  *
- * Who     middle child: copy of the application, host root; lives for two system calls.
- *         supervisor-to-be: the same copy, until it execs.
+ * Who     middle child: in the application's own memory, host root; lives for two system calls.
+ *         supervisor-to-be: the same, until it execs.  Each runs on a stack of its own, and the
+ *         application's thread waits meanwhile, as with vfork(2): copying sshd's memory twice, to
+ *         throw it away at once, would take longer than what is done here.
  * Why     the application must not own the supervisor.  Processes without exit signal raise no
  *         SIGCHLD and are invisible to wait() without __WCLONE or __WALL (Kernel: wait(2)), so an
  *         application that waits for any child, as login(1) does, never finds the middle child;
  *         and when that ends, the supervisor belongs to PID 1.  An application that is a subreaper
  *         (prctl(2)) inherits it all the same; nothing can be done about that.
- * Rules   between clone and exec: the application may have threads, and their locks are copied as
- *         they stood.  So no malloc, no stdio, nothing but system calls on what was prepared
- *         before; lazy binding would lock too, but the module is linked with -z now.
+ * Rules   between clone and exec: the application may have threads, which run on and hold locks.
+ *         So no malloc, no stdio, nothing but system calls on what was prepared before; lazy
+ *         binding would lock too, but the module is linked with -z now.  What is written is the
+ *         application's: the record of a failure, errno, and nothing else.
  * Errors  in there are told to the one who waits on the control socket, by the same message that a
  *         supervisor would send.
  */
@@ -52,6 +55,7 @@ struct launch {
 	int directory_fd; /* -EBADF without one */
 	bool is_rootless;
 	struct isp_message failed;
+	struct isp_stack *stacks; /* of the middle child and the supervisor-to-be */
 };
 
 static void launch_close(struct launch *launch)
@@ -63,11 +67,20 @@ static void launch_close(struct launch *launch)
 	isp_fd_close(&launch->program_fd);
 	isp_fd_close(&launch->cgroup_fd);
 	isp_fd_close(&launch->directory_fd);
+	free(launch->stacks);
 }
 
 #define cleanup_launch __attribute__((cleanup(launch_close)))
 
 /* --- before the clone --- */
+
+static int prepare_stacks(struct launch *launch, struct isp_error *err)
+{
+	launch->stacks = aligned_alloc(_Alignof(struct isp_stack), 2 * sizeof(struct isp_stack));
+	return launch->stacks ? 0
+			      : isp_err_set(err, ENOMEM, ISP_STAGE_START,
+					    "find memory for the supervisor's start");
+}
 
 static int prepare_spec(const struct isp_spec *spec, struct launch *launch, struct isp_error *err)
 {
@@ -149,15 +162,20 @@ static void prepare_cgroup(struct launch *launch)
 
 /* --- between clone and exec --- */
 
-static _Noreturn void give_up(struct launch *launch, const char *step)
+static _Noreturn void give_up_by(struct launch *launch, int control_fd, const char *step)
 {
 	launch->failed.type = ISP_MESSAGE_FAILED;
 	launch->failed.error.code = errno;
 	launch->failed.error.stage = ISP_STAGE_START;
 	strncpy(launch->failed.error.text, step, sizeof(launch->failed.error.text) - 1);
-	isp_ignore(isp_message_send(launch->control_fd, &launch->failed, NULL, 0, 0));
+	isp_ignore(isp_message_send(control_fd, &launch->failed, NULL, 0, 0));
 	/* Ignored: a door that hears nothing sees end of file, and denies. */
 	_exit(125);
+}
+
+static _Noreturn void give_up(struct launch *launch, const char *step)
+{
+	give_up_by(launch, launch->control_fd, step);
 }
 
 /* sshd ignores SIGPIPE; and the mask is the one that spawn() has set. */
@@ -183,11 +201,34 @@ static bool fill_slots(const struct launch *launch)
 	       dup3(launch->program_fd, PROGRAM_SLOT, O_CLOEXEC) == PROGRAM_SLOT;
 }
 
-static _Noreturn void become_supervisor(struct launch *launch)
+/* The descriptors have their places, and all others are about to be closed. */
+static _Noreturn void execute_supervisor(struct launch *launch)
 {
 	static char name[] = "ispawn-supervisor";
 	char *const argv[] = {name, NULL};
 	char *const environment[] = {NULL};
+
+	if (launch->directory_fd < 0)
+		(void)close(DIRECTORY_SLOT); /* Ignored: EBADF, when it was not the application's */
+	if (isp_sys_close_range(FIRST_UNUSED_SLOT, UINT_MAX, 0) != 0)
+		give_up_by(launch, CONTROL_SLOT,
+			   "close the application's descriptors for the supervisor");
+	if (setsid() < 0)
+		give_up_by(launch, CONTROL_SLOT,
+			   "take the supervisor out of the application's session");
+	if (chdir("/") != 0)
+		give_up_by(launch, CONTROL_SLOT, "change the supervisor's directory to \"/\"");
+	umask(022);
+	/* Order: last, so that no signal to the application's process group comes in between. */
+	if (!reset_signals())
+		give_up_by(launch, CONTROL_SLOT, "reset the supervisor's signals");
+	(void)isp_sys_execveat_fd(PROGRAM_SLOT, argv, environment);
+	give_up_by(launch, CONTROL_SLOT, "execute \"" ISPAWN_SUPERVISOR "\"");
+}
+
+static int become_supervisor(void *closure)
+{
+	struct launch *launch = closure;
 
 	/* Threat: a set-user-ID application's real ids are those of whoever called it (su), and a
 	 * real uid is enough to stop or kill the supervisor.  Rootless, there is no other id. */
@@ -195,37 +236,19 @@ static _Noreturn void become_supervisor(struct launch *launch)
 		give_up(launch, "make the supervisor root in all its ids");
 	if (!fill_slots(launch))
 		give_up(launch, "give the supervisor its descriptors");
-	launch->control_fd = CONTROL_SLOT; /* the source is about to be closed */
-	if (launch->directory_fd < 0)
-		(void)close(DIRECTORY_SLOT); /* Ignored: EBADF, when it was not the application's */
-	if (isp_sys_close_range(FIRST_UNUSED_SLOT, UINT_MAX, 0) != 0)
-		give_up(launch, "close the application's descriptors for the supervisor");
-	if (setsid() < 0)
-		give_up(launch, "take the supervisor out of the application's session");
-	if (chdir("/") != 0)
-		give_up(launch, "change the supervisor's directory to \"/\"");
-	umask(022);
-	/* Order: last, so that no signal to the application's process group comes in between. */
-	if (!reset_signals())
-		give_up(launch, "reset the supervisor's signals");
-	(void)isp_sys_execveat_fd(PROGRAM_SLOT, argv, environment);
-	give_up(launch, "execute \"" ISPAWN_SUPERVISOR "\"");
+	execute_supervisor(launch);
 }
 
-static pid_t clone_supervisor(const struct launch *launch)
+static int middle_child(void *closure)
 {
-	struct clone_args args = {.flags = CLONE_INTO_CGROUP, .cgroup = (__u64)launch->cgroup_fd};
-	pid_t pid = launch->cgroup_fd < 0 ? -1 : isp_sys_clone3(&args, sizeof(args));
+	struct launch *launch = closure;
+	struct isp_stack *stack = &launch->stacks[1];
+	pid_t pid = -1;
 
-	return pid < 0 ? isp_sys_clone_signal(0) : pid;
-}
-
-static _Noreturn void middle_child(struct launch *launch)
-{
-	pid_t pid = clone_supervisor(launch);
-
-	if (pid == 0)
-		become_supervisor(launch);
+	if (launch->cgroup_fd >= 0)
+		pid = isp_sys_clone_vfork(become_supervisor, launch, stack, launch->cgroup_fd);
+	if (pid < 0)
+		pid = isp_sys_clone_vfork(become_supervisor, launch, stack, -EBADF);
 	if (pid < 0)
 		give_up(launch, "clone the supervisor's process");
 	_exit(0);
@@ -245,9 +268,7 @@ static int spawn(struct launch *launch, struct isp_error *err)
 	failure = pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (failure != 0)
 		return isp_err_set(err, failure, ISP_STAGE_START, "block signals");
-	pid = isp_sys_clone_signal(0);
-	if (pid == 0)
-		middle_child(launch);
+	pid = isp_sys_clone_vfork(middle_child, launch, &launch->stacks[0], -EBADF);
 	failure = errno;
 	/* Ignored: the mask is the one that the kernel handed out above. */
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -271,8 +292,10 @@ int isp_launch(const struct isp_spec *spec, int directory_fd, int *ret_control_f
 					       .cgroup_fd = -EBADF,
 					       .directory_fd = -EBADF};
 	cleanup_close int control_fd = -EBADF;
-	int r = prepare_spec(spec, &launch, err);
+	int r = prepare_stacks(&launch, err);
 
+	if (r == 0)
+		r = prepare_spec(spec, &launch, err);
 	if (r == 0)
 		r = prepare_program(spec, &launch, err);
 	if (r == 0)

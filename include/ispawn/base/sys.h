@@ -20,10 +20,22 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* For one child; not initialised, so that only pages that are used cost anything. */
+struct isp_stack {
+	_Alignas(16) char bytes[16384];
+};
+
 /* Linux 5.3; clone(2). Child: 0, with a copy of the caller's memory. */
 pid_t isp_sys_clone3(struct clone_args *args, size_t size);
-/* Linux 2.0; clone(2), as a fork whose end sends @exit_signal (0: none) to the parent. */
-pid_t isp_sys_clone_signal(int exit_signal);
+/*
+ * Linux 5.3; clone(2): a child that runs @run on @stack, in the caller's own memory, and must not
+ * return from it.  The caller goes on when the child has executed a program or ended; descriptors,
+ * ids and signal handlers are the child's own.  @cgroup_fd: to be born in; -EBADF: the caller's.
+ * The child's end sends no signal.  Where the compiler watches stacks (ASan), and on machines
+ * other than x86-64, the child has a copy of the memory instead, and nobody waits.
+ */
+pid_t isp_sys_clone_vfork(int (*run)(void *), void *closure, struct isp_stack *stack,
+			  int cgroup_fd);
 /* Linux 2.2; setgroups(2), setresgid(2), setresuid(2): all ids @id, no supplementary group.  The C
  * library's would send signals to what it takes for the threads of the process. */
 int isp_sys_become(unsigned int id);
