@@ -5,7 +5,7 @@
  *	1. nobody new comes in
  *	2. the tenants hear SIGHUP and SIGTERM, and have a moment
  *	3. init is killed; with it the kernel kills all inside, and takes the namespaces down
- *	4. the counters are read, while the cgroup still is there
+ *	4. meanwhile the counters are read: the cgroup still is there, and nothing in it runs on
  *	5. cgroup, overlay, store lock and registry entry go, in this order: the entry's lock is
  *	   what tells the user's next login that the copy is no longer in use.  Kernel: two
  *	   overlays on one upper layer are undefined, and only warned of
@@ -53,14 +53,19 @@ static void end_tenants(struct isp_supervisor *s)
 		await_empty(s);
 }
 
-static int kill_init(struct isp_supervisor *s, struct isp_error *err)
+static void kill_init(const struct isp_supervisor *s)
+{
+	if (s->init_pid_fd >= 0) /* Ignored: it may have ended */
+		(void)isp_sys_pidfd_send_signal(s->init_pid_fd, SIGKILL);
+}
+
+static int reap_init(const struct isp_supervisor *s, struct isp_error *err)
 {
 	struct pollfd gone = {.fd = s->init_pid_fd, .events = POLLIN};
 	siginfo_t info;
 
 	if (s->init_pid_fd < 0)
 		return 0;
-	(void)isp_sys_pidfd_send_signal(s->init_pid_fd, SIGKILL); /* Ignored: it may have ended */
 	/* Kernel: pid_namespaces(7): init can be reaped only when all others inside are gone. */
 	if (poll(&gone, 1, KILL_MS) != 1 ||
 	    waitid(P_PIDFD, (id_t)s->init_pid_fd, &info, WEXITED) != 0)
@@ -108,9 +113,10 @@ int isp_session_finish(struct isp_supervisor *s, struct isp_error *err)
 	isp_registry_stop_listening(&s->entry);
 	if (was_started)
 		end_tenants(s);
-	r = kill_init(s, err);
+	kill_init(s);
 	if (s->cgroup.count > 0)
 		isp_cgroup_usage(&s->cgroup, &usage);
+	r = reap_init(s, err);
 	if (r == 0)
 		r = remove_cgroup(s, err);
 	release_overlay(s);
