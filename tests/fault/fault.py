@@ -44,6 +44,11 @@ class Call(NamedTuple):
     def title(self):
         """The same in every login: `S openat /proc/N/uid_map`, `S write after openat /proc/N/uid_map`."""
         command = f" 0x{self.args[COMMAND[self.name]]:x}" if self.name in COMMAND else ""
+        # The builder's proof tries what its drops have made impossible, with arguments of its own.
+        if self.name in ("setresuid", "setresgid") and self.args[0] & 0xffffffff == 0xffffffff:
+            command = " -1"
+        if self.name == "setgroups" and self.args[1] == 0:
+            command = " NULL"
         where = f" {self.path}" if self.path else f" after {self.after}"
         return f"{self.role} {self.name}{command}{plain(where)}"
 

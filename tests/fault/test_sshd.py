@@ -12,7 +12,6 @@ from host import cgroup_roots
 # looks so, or the one whose place among them is given.
 STEPS = {
     "read the spec": (r"S pread64 after openat /proc/sys/kernel/cap_last_cap", "stage=spec: read the spec"),
-    "leave the login's cgroup": (r"S mkdirat \.supervisors", "stage=cgroup: move the supervisor"),
     "private mount namespace": (r"S unshare .*", "stage=rootfs: unshare the mount namespace"),
     "template": (r"S openat default", 'stage=rootfs: template "default"'),
     "store": (r"S mkdirat users", 'stage=rootfs: make "/var/lib/ispawn/users/guest"'),
@@ -35,7 +34,8 @@ STEPS = {
     "home": (r"S mkdirat home\.new", 'stage=rootfs: make ".*/home"'),
     "GO": (r"S sendmsg after openat home\.new", "stage=namespaces: send GO to the builder"),
     "commit": (r"S renameat home\.new", "stage=rootfs: keep the new home directory"),
-    "rest": (r"S capget after renameat home\.new", "stage=drop"),
+    "rest": (r"S capget after renameat home\.new", "stage=drop", 0),
+    "rest: proof": (r"S capget after renameat home\.new", "stage=prove: read the capabilities"),
     "builder: wait for GO": (r"B recvmsg after (start|openat tasks)", "stage=namespaces: wait for GO"),
     "builder: cgroup namespace": (r"B unshare after (start|openat tasks)", "stage=namespaces: cgroup namespace: "),
     "builder: private mounts": (r"B mount /", "stage=mounts: private mounts: "),
