@@ -44,7 +44,7 @@ static uint64_t add_up(const char *text, const char *word)
 int isp_cgroup_io(const struct isp_cgroup *cgroup, uint64_t *ret_read, uint64_t *ret_written)
 {
 	for (size_t i = 0; i < ISP_ARRAY_SIZE(kinds); i++) {
-		int dir_fd = isp_cgroup_find(cgroup->session_fd, cgroup->count, kinds[i].file);
+		int dir_fd = isp_cgroup_find(cgroup, cgroup->session_fd, kinds[i].file);
 		cleanup_free char *text = NULL;
 
 		if (dir_fd < 0 || isp_fd_read_file(dir_fd, kinds[i].file, IO_TEXT_MAX, &text) < 0)
