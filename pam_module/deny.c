@@ -3,7 +3,14 @@
  */
 #include "module.h"
 
+#include "ispawn/base/journald.h"
+
+#include <errno.h>
 #include <security/pam_ext.h>
+#include <stdio.h>
+#include <syslog.h>
+
+#define PREFIX_SIZE 128
 
 /* No PAM_USER_UNKNOWN for an unknown user: stacks with user_unknown=ignore are common, and would
  * take the denial of a user whom nobody could look up for permission. */
@@ -16,21 +23,52 @@ static const int pam_codes[] = {
 _Static_assert(sizeof(pam_codes) / sizeof(pam_codes[0]) == ISP_DENIAL_COUNT,
 	       "every denial has a code");
 
-void isp_module_log(pam_handle_t *pamh, int priority, const char *user, const char *session,
-		    const struct isp_error *err)
+/* As pam_syslog(3) puts it, which is the way where journald is not. */
+static void send_line(pam_handle_t *pamh, int priority, const struct isp_line *line)
 {
-	char line[ISP_DENIAL_LINE_SIZE];
+	const void *service = NULL;
+	char name[PREFIX_SIZE - sizeof("pam_ispawn(:session): ")] = "";
+	char prefix[PREFIX_SIZE];
+	const struct isp_journald_entry entry = {.identifier = program_invocation_short_name,
+						 .priority = priority,
+						 .prefix = prefix,
+						 .line = line};
 
-	isp_denial_line(user, session, err, line);
-	pam_syslog(pamh, priority, "%s", line);
+	if (pam_get_item(pamh, PAM_SERVICE, &service) == PAM_SUCCESS && service)
+		isp_escape(name, sizeof(name), service);
+	(void)snprintf(prefix, sizeof(prefix), "pam_ispawn(%s:session): ", name); /* fits */
+	if (isp_journald_send(&entry) < 0)
+		pam_syslog(pamh, priority, "%s", line->text);
+}
+
+void isp_module_trouble(pam_handle_t *pamh, int priority, const char *user, const char *session,
+			const struct isp_error *err)
+{
+	struct isp_line line = {0};
+
+	isp_denial_line("trouble", user, session, err, &line);
+	send_line(pamh, priority, &line);
+}
+
+void isp_module_debug(pam_handle_t *pamh, const char *user, const char *session, const char *event)
+{
+	struct isp_line line = {0};
+
+	isp_line_add(&line, "session", "%s", session);
+	isp_line_quote(&line, "user", user, 4 * ISP_NAME_MAX + 1);
+	isp_line_say(&line, "%s", event);
+	isp_line_note(&line, "event", event);
+	send_line(pamh, LOG_DEBUG, &line);
 }
 
 int isp_module_deny(pam_handle_t *pamh, int flags, enum isp_denial denial, const char *user,
 		    const char *session, const struct isp_error *err)
 {
 	char sentence[ISP_DENIAL_SENTENCE_SIZE];
+	struct isp_line line = {0};
 
-	isp_module_log(pamh, isp_denial_priority(denial), user, session, err);
+	isp_denial_line("denied", user, session, err, &line);
+	send_line(pamh, isp_denial_priority(denial), &line);
 	if ((unsigned int)flags & PAM_SILENT)
 		return pam_codes[denial];
 	isp_denial_sentence(denial, session, sentence);

@@ -55,9 +55,12 @@ ISP_MUST_CHECK int isp_module_options(int argc, const char **argv,
 int isp_module_deny(pam_handle_t *pamh, int flags, enum isp_denial denial, const char *user,
 		    const char *session, const struct isp_error *err);
 
-/** isp_module_log() - a line about an open session that denies nothing. */
-void isp_module_log(pam_handle_t *pamh, int priority, const char *user, const char *session,
-		    const struct isp_error *err);
+/** isp_module_trouble() - a line about an open session that denies nothing. */
+void isp_module_trouble(pam_handle_t *pamh, int priority, const char *user, const char *session,
+			const struct isp_error *err);
+
+/** isp_module_debug() - a line for the option `debug`: @event, a word, happened. */
+void isp_module_debug(pam_handle_t *pamh, const char *user, const char *session, const char *event);
 
 /* --- place.c --- */
 

@@ -109,7 +109,7 @@ static int go_back(pam_handle_t *pamh, struct isp_module_session *session)
 	int r = isp_module_place_restore(&session->place, &err);
 
 	if (r < 0)
-		isp_module_log(pamh, LOG_CRIT, session->user, session->id, &err);
+		isp_module_trouble(pamh, LOG_CRIT, session->user, session->id, &err);
 	return r;
 }
 
@@ -121,7 +121,7 @@ static int finish(pam_handle_t *pamh, struct isp_module_session *session)
 	int r = go_back(pamh, session);
 
 	if (session->control_fd >= 0 && isp_launch_end(&session->control_fd, &err) < 0)
-		isp_module_log(pamh, LOG_WARNING, session->user, session->id, &err);
+		isp_module_trouble(pamh, LOG_WARNING, session->user, session->id, &err);
 	isp_ignore(announce(pamh, session->outer, &err)); /* the session it named is gone */
 	isp_module_session_remove(pamh);
 	return r;
@@ -153,8 +153,7 @@ static int confine(const struct login *login, const struct isp_spec *spec, const
 	if (r < 0)
 		return abandon(login, session, &err);
 	if (login->options.is_debug)
-		pam_syslog(login->pamh, LOG_DEBUG, "session=%s user=\"%s\" opened", spec->session,
-			   spec->user);
+		isp_module_debug(login->pamh, spec->user, spec->session, "opened");
 	return PAM_SUCCESS;
 }
 
@@ -168,8 +167,7 @@ static int decide(struct login *login, const struct isp_subject *subject, struct
 	switch (verdict) {
 	case ISP_VERDICT_IGNORE:
 		if (login->options.is_debug)
-			pam_syslog(login->pamh, LOG_DEBUG, "session=- user=\"%s\" not confined",
-				   subject->user);
+			isp_module_debug(login->pamh, subject->user, "-", "not confined");
 		return PAM_IGNORE;
 	case ISP_VERDICT_CONFINE:
 		return confine(login, &spec, subject->shell);
@@ -216,8 +214,7 @@ static int close_session(pam_handle_t *pamh, int argc, const char **argv)
 	/* Ignored: open_session took these options, and ending must not depend on them. */
 	isp_ignore(isp_module_options(argc, argv, &options, &err));
 	if (options.is_debug)
-		pam_syslog(pamh, LOG_DEBUG, "session=%s user=\"%s\" closing", session->id,
-			   session->user);
+		isp_module_debug(pamh, session->user, session->id, "closing");
 	return finish(pamh, session) < 0 ? PAM_SESSION_ERR : PAM_SUCCESS;
 }
 

@@ -163,10 +163,11 @@ static int deny(struct door *door, enum isp_denial denial, const struct isp_erro
 {
 	struct isp_message failed = {.type = ISP_MESSAGE_FAILED, .error = {.code = EACCES}};
 	char sentence[ISP_DENIAL_SENTENCE_SIZE];
-	char line[ISP_DENIAL_LINE_SIZE];
+	struct isp_line line = {0};
 
-	isp_denial_line(door->user, door->spec.session, err, line);
-	isp_log(isp_denial_priority(denial), "%s uid=%u", line, door->peer.uid);
+	isp_denial_line("denied", door->user, door->spec.session, err, &line);
+	isp_line_add(&line, "uid", "%u", door->peer.uid);
+	isp_log(isp_denial_priority(denial), &line);
 	isp_denial_sentence(denial, door->spec.session, sentence);
 	_Static_assert(sizeof(sentence) <= sizeof(failed.text), "a sentence fits a message");
 	memcpy(failed.text, sentence, sizeof(sentence));
@@ -218,10 +219,10 @@ static int stay(struct door *door)
 		return EXIT_FAILURE; /* gone: the control socket's end takes the container with it
 				      */
 	if (is_peer_done(door) && isp_launch_end(&door->control_fd, &err) < 0) {
-		char line[ISP_DENIAL_LINE_SIZE];
+		struct isp_line line = {0};
 
-		isp_denial_line(door->user, door->spec.session, &err, line);
-		isp_log(LOG_WARNING, "%s", line);
+		isp_denial_line("trouble", door->user, door->spec.session, &err, &line);
+		isp_log(LOG_WARNING, &line);
 	}
 	return EXIT_SUCCESS;
 }
@@ -236,7 +237,7 @@ int main(void)
 	door.connection_fd = door.start_fd = door.control_fd = -EBADF;
 	r = take_connection(&door, &err);
 	/* Order: the log's own descriptor must not be among those just closed. */
-	isp_log_open("ispawn-door", false);
+	isp_log_open("ispawn-door");
 	(void)umask(022);
 	if (r == 0)
 		r = take_place(&door, &err);

@@ -107,7 +107,7 @@ static int start(struct isp_supervisor *s, struct isp_error *err)
 	int r = take_descriptors(s, err);
 
 	/* Order: the log's own descriptor must not be among those just closed. */
-	isp_log_open("ispawn-supervisor", false);
+	isp_log_open("ispawn-supervisor");
 	if (r == 0)
 		r = read_spec(s, err);
 	/* Its user and its ids are those of the user's own namespace: to whoever reads the host's

@@ -2,26 +2,30 @@
 /* log.c - one line to the system log; contract in ispawn/base/log.h */
 #include "ispawn/base/log.h"
 
-#include <stdarg.h>
+#include "ispawn/base/journald.h"
 
-void isp_log_open(const char *program, bool to_stderr)
+/* What openlog(3) keeps as well, and does not tell. */
+static const char *name;
+static bool is_muted;
+
+void isp_log_open(const char *program)
 {
+	name = program;
 	/* LOG_NDELAY: the socket is opened now, on the host, and not when a first line is due. */
-	openlog(program, LOG_PID | LOG_NDELAY | (to_stderr ? LOG_PERROR : 0), LOG_AUTHPRIV);
+	openlog(program, LOG_PID | LOG_NDELAY, LOG_AUTHPRIV);
 }
 
 void isp_log_mute(void)
 {
-	/* Kernel's own priority, which nothing here uses: a mask of 0 would change nothing. */
-	(void)setlogmask(LOG_MASK(LOG_EMERG));
+	is_muted = true;
 	closelog();
 }
 
-void isp_log(int priority, const char *fmt, ...)
+void isp_log(int priority, const struct isp_line *line)
 {
-	va_list args;
+	const struct isp_journald_entry entry = {
+		.identifier = name, .priority = priority, .prefix = "", .line = line};
 
-	va_start(args, fmt);
-	vsyslog(priority, fmt, args);
-	va_end(args);
+	if (!is_muted && isp_journald_send(&entry) < 0)
+		syslog(priority, "%s", line->text);
 }

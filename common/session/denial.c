@@ -31,16 +31,13 @@ int isp_denial_priority(enum isp_denial denial)
 	return outcomes[denial].priority;
 }
 
-void isp_denial_line(const char *user, const char *session, const struct isp_error *err,
-		     char ret_line[ISP_DENIAL_LINE_SIZE])
+void isp_denial_line(const char *event, const char *user, const char *session,
+		     const struct isp_error *err, struct isp_line *line)
 {
-	char quoted_user[4 * ISP_NAME_MAX + 1];
-	char reason[ISP_ERROR_TEXT_SIZE + 120]; /* `stage=NAME: `, the text, words for the errno */
-
-	isp_escape(quoted_user, sizeof(quoted_user), user ? user : "");
-	isp_err_describe(err, reason, sizeof(reason));
-	(void)snprintf(ret_line, ISP_DENIAL_LINE_SIZE, "session=%s user=\"%s\" %s",
-		       session && session[0] ? session : "-", quoted_user, reason); /* fits */
+	isp_line_add(line, "session", "%s", session && session[0] ? session : "-");
+	isp_line_note(line, "event", event);
+	isp_line_quote(line, "user", user ? user : "", 4 * ISP_NAME_MAX + 1);
+	isp_line_error(line, err);
 }
 
 void isp_denial_sentence(enum isp_denial denial, const char *session,

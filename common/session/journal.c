@@ -36,67 +36,92 @@ static const char *const rootfs_kinds[] = {
 	[ISP_ROOTFS_READONLY] = "readonly",
 };
 
+/* Every line names its session and its event; the user in its field, where the text need not. */
+static void begin(const struct isp_supervisor *s, const char *event, struct isp_line *line)
+{
+	isp_line_add(line, "session", "%s", s->spec.session);
+	isp_line_add(line, "event", "%s", event);
+}
+
 void isp_journal_start(const struct isp_supervisor *s)
 {
 	const struct isp_spec *spec = &s->spec;
-	char user[FIELD_SIZE], service[FIELD_SIZE], rhost[FIELD_SIZE], tty[FIELD_SIZE];
-	char template_name[FIELD_SIZE * 2];
+	struct isp_line line = {0};
 
+	begin(s, "start", &line);
 	/* Threat: a directory whose passwd calls its root by the name of a user of the host. */
-	isp_escape(user, sizeof(user), isp_spec_owner_name(spec));
-	isp_escape(service, sizeof(service), spec->service);
-	isp_escape(rhost, sizeof(rhost), spec->rhost);
-	isp_escape(tty, sizeof(tty), spec->tty);
-	isp_escape(template_name, sizeof(template_name),
-		   spec->directory[0] ? spec->directory : spec->template_name);
-	isp_log(LOG_INFO,
-		"session=%s event=start user=\"%s\" uid=%u service=\"%s\" rhost=\"%s\" tty=\"%s\" "
-		"template=\"%s\" rootfs=%s network=%s privilege=%s seccomp=\"%s\" init=%d "
-		"ready_ms=%lld",
-		spec->session, user, isp_spec_owner_uid(spec), service, rhost, tty, template_name,
-		rootfs_kinds[spec->rootfs], networks[spec->network], privileges[spec->privilege],
-		spec->seccomp, s->init_pid, (long long)(s->ready_ms - s->started_ms));
+	isp_line_quote(&line, "user", isp_spec_owner_name(spec), FIELD_SIZE);
+	isp_line_add(&line, "uid", "%u", isp_spec_owner_uid(spec));
+	isp_line_quote(&line, "service", spec->service, FIELD_SIZE);
+	isp_line_quote(&line, "rhost", spec->rhost, FIELD_SIZE);
+	isp_line_quote(&line, "tty", spec->tty, FIELD_SIZE);
+	isp_line_quote(&line, "template",
+		       spec->directory[0] ? spec->directory : spec->template_name, 2 * FIELD_SIZE);
+	isp_line_add(&line, "rootfs", "%s", rootfs_kinds[spec->rootfs]);
+	isp_line_add(&line, "network", "%s", networks[spec->network]);
+	isp_line_add(&line, "privilege", "%s", privileges[spec->privilege]);
+	isp_line_quote(&line, "seccomp", spec->seccomp, FIELD_SIZE);
+	isp_line_add(&line, "init", "%d", s->init_pid);
+	isp_line_add(&line, "ready_ms", "%lld", (long long)(s->ready_ms - s->started_ms));
+	isp_log(LOG_INFO, &line);
 }
 
 void isp_journal_denied(const struct isp_supervisor *s, const struct isp_error *err)
 {
-	char user[FIELD_SIZE], words[ISP_ERROR_TEXT_SIZE + 100];
+	struct isp_line line = {0};
 
-	isp_escape(user, sizeof(user), isp_spec_owner_name(&s->spec));
-	isp_err_describe(err, words, sizeof(words));
-	isp_log(LOG_ERR, "session=%s event=denied user=\"%s\" %s", s->spec.session, user, words);
+	begin(s, "denied", &line);
+	isp_line_quote(&line, "user", isp_spec_owner_name(&s->spec), FIELD_SIZE);
+	isp_line_error(&line, err);
+	isp_log(LOG_ERR, &line);
 }
 
 void isp_journal_tenant(const struct isp_supervisor *s, uint32_t tenant, const char *command)
 {
-	char text[FIELD_SIZE];
+	struct isp_line line = {0};
 
-	isp_escape(text, sizeof(text), command);
-	isp_log(LOG_INFO, "session=%s event=tenant tenant=%u command=\"%s\"", s->spec.session,
-		tenant, text);
+	begin(s, "tenant", &line);
+	isp_line_note(&line, "user", s->spec.user);
+	isp_line_add(&line, "tenant", "%u", tenant);
+	isp_line_quote(&line, "command", command, FIELD_SIZE);
+	isp_log(LOG_INFO, &line);
 }
 
 void isp_journal_limit(const struct isp_supervisor *s, const char *limit, uint64_t count)
 {
-	isp_log(LOG_WARNING, "session=%s event=limit limit=%s count=%llu", s->spec.session, limit,
-		(unsigned long long)count);
+	struct isp_line line = {0};
+
+	begin(s, "limit", &line);
+	isp_line_note(&line, "user", s->spec.user);
+	isp_line_add(&line, "limit", "%s", limit);
+	isp_line_add(&line, "count", "%llu", (unsigned long long)count);
+	isp_log(LOG_WARNING, &line);
 }
 
 void isp_journal_trouble(const struct isp_supervisor *s, const struct isp_error *err)
 {
-	char words[ISP_ERROR_TEXT_SIZE + 100];
+	struct isp_line line = {0};
 
-	isp_err_describe(err, words, sizeof(words));
-	isp_log(LOG_WARNING, "session=%s event=trouble %s", s->spec.session, words);
+	begin(s, "trouble", &line);
+	isp_line_note(&line, "user", s->spec.user);
+	isp_line_error(&line, err);
+	isp_log(LOG_WARNING, &line);
 }
 
 void isp_journal_end(const struct isp_supervisor *s, const struct isp_usage *usage)
 {
-	isp_log(LOG_INFO,
-		"session=%s event=end cause=%s duration_s=%lld tenants=%u cpu_ms=%llu "
-		"memory_peak_kib=%llu oom_kills=%llu pids_refused=%llu",
-		s->spec.session, ends[s->end], (long long)((isp_clock_ms() - s->started_ms) / 1000),
-		s->tenants_started, (unsigned long long)(usage->cpu_us / 1000),
-		(unsigned long long)(usage->memory_peak_bytes / 1024),
-		(unsigned long long)usage->oom_kills, (unsigned long long)usage->pids_refusals);
+	struct isp_line line = {0};
+
+	begin(s, "end", &line);
+	isp_line_note(&line, "user", s->spec.user);
+	isp_line_add(&line, "cause", "%s", ends[s->end]);
+	isp_line_add(&line, "duration_s", "%lld",
+		     (long long)((isp_clock_ms() - s->started_ms) / 1000));
+	isp_line_add(&line, "tenants", "%u", s->tenants_started);
+	isp_line_add(&line, "cpu_ms", "%llu", (unsigned long long)(usage->cpu_us / 1000));
+	isp_line_add(&line, "memory_peak_kib", "%llu",
+		     (unsigned long long)(usage->memory_peak_bytes / 1024));
+	isp_line_add(&line, "oom_kills", "%llu", (unsigned long long)usage->oom_kills);
+	isp_line_add(&line, "pids_refused", "%llu", (unsigned long long)usage->pids_refusals);
+	isp_log(LOG_INFO, &line);
 }

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from host import processes, restored, run, wait_until
+from journald import journald
 
 USER = pwd.getpwnam("free")
 HOME = pathlib.Path(USER.pw_dir)
@@ -325,6 +326,10 @@ def test_nothing_of_it_stands_in_the_systems_log(log):
     # Where it would be a session of root's.
     assert ispawn(TREE, "true").returncode == 0
     assert "ispawn" not in log()
+    with journald() as served:
+        assert ispawn(TREE, "true").returncode == 0
+        assert ispawn("/nowhere", "true").returncode == 125
+    assert not served.entries
 
 
 def test_a_user_cannot_be_seen_or_disturbed_by_another(host):

@@ -10,11 +10,8 @@
 #ifndef ISPAWN_SESSION_DENIAL_H
 #define ISPAWN_SESSION_DENIAL_H
 
-#include "ispawn/base/err.h"
+#include "ispawn/base/line.h"
 
-/* A line holds a name of ISP_NAME_MAX bytes, each escaped as \xNN, an id, and a described record.
- */
-#define ISP_DENIAL_LINE_SIZE 1024
 #define ISP_DENIAL_SENTENCE_SIZE 240
 
 /** enum isp_denial - what kind of refusal it is: sentence and priority follow. */
@@ -34,11 +31,13 @@ int isp_denial_priority(enum isp_denial denial);
 
 /**
  * isp_denial_line() - `session=ID user="NAME" stage=...: cause`
+ * @event:   the line's ISPAWN_EVENT: "denied", or "trouble" where nobody was denied
  * @user:    untrusted; NULL is taken as ""
  * @session: its id; NULL or "" before there is one
+ * @line:    starts as {0}
  */
-void isp_denial_line(const char *user, const char *session, const struct isp_error *err,
-		     char ret_line[ISP_DENIAL_LINE_SIZE]);
+void isp_denial_line(const char *event, const char *user, const char *session,
+		     const struct isp_error *err, struct isp_line *line);
 
 /** isp_denial_sentence() - for the user. @session: as above */
 void isp_denial_sentence(enum isp_denial denial, const char *session,
