@@ -30,6 +30,7 @@ static const struct {
 	{"pivot", isp_mounts_pivot},
 	/* The copy is the root: every path is the container's own. */
 	{"attach", isp_mounts_attach},
+	{"numbers", isp_numbers_show},
 	{"mask", isp_mounts_mask},
 	{"loopback", isp_network_raise_loopback},
 	{"hostname", isp_identity_set_hostname},

@@ -64,6 +64,8 @@ static void builder_init(struct isp_builder *b, const struct isp_supervisor *s)
 		b->fs_fds[i] = -EBADF;
 	for (size_t i = 0; i < ISP_DEVICE_COUNT; i++)
 		b->device_fds[i] = -EBADF;
+	for (size_t i = 0; i < ISP_LXCFS_FILES; i++)
+		b->lxcfs_fds[i] = -EBADF;
 }
 
 static void builder_close(struct isp_builder *b)
@@ -72,6 +74,7 @@ static void builder_close(struct isp_builder *b)
 	isp_fd_close(&b->init_fd);
 	isp_message_close_fds(b->bind_fds, ISP_LIST_MAX);
 	isp_message_close_fds(b->fs_fds, ISP_FS_COUNT);
+	isp_message_close_fds(b->lxcfs_fds, ISP_LXCFS_FILES);
 }
 
 static int prepare(struct isp_supervisor *s, struct isp_error *err)
@@ -113,6 +116,17 @@ static int find_profile(const struct isp_supervisor *s, struct isp_profile *ret,
 	return isp_seccomp_is_built_in(spec->seccomp) ? 0 : isp_profile_find(&wanted, ret, err);
 }
 
+/* Numbers for people and programs to read: without them it is a container all the same. */
+static void take_lxcfs(const struct isp_supervisor *s, struct isp_builder *b)
+{
+	struct isp_error err = {0};
+
+	if (s->spec.is_rootless || !isp_lxcfs_is_there())
+		return;
+	if (isp_lxcfs_take(s->door_fd, b->lxcfs_fds, &err) < 0)
+		isp_journal_trouble(s, &err);
+}
+
 /* What the builder inherits: host-side things that need no namespace of the container. */
 static int prepare_builder(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)
 {
@@ -122,7 +136,13 @@ static int prepare_builder(struct isp_supervisor *s, struct isp_builder *b, stru
 		r = isp_rootfs_make_bind(&s->spec.binds[i], &b->bind_fds[i], err);
 	if (r == 0 && s->spec.network == ISP_NETWORK_HOST)
 		r = isp_rootfs_make_sysfs(s->spec.is_rootless, &b->fs_fds[ISP_FS_SYS], err);
-	return r < 0 ? r : find_profile(s, &b->profile, err);
+	if (r == 0)
+		r = find_profile(s, &b->profile, err);
+	if (r < 0)
+		return r;
+	b->is_narrowed = isp_session_narrow(&s->spec);
+	take_lxcfs(s, b);
+	return 0;
 }
 
 /* The builder waits here.  End of file is what a dead supervisor looks like: it means stop. */

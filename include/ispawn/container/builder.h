@@ -13,6 +13,7 @@
 #ifndef ISPAWN_CONTAINER_BUILDER_H
 #define ISPAWN_CONTAINER_BUILDER_H
 
+#include "ispawn/container/lxcfs.h"
 #include "ispawn/container/profile.h"
 #include "ispawn/policy/spec.h"
 
@@ -60,7 +61,9 @@ struct isp_builder {
 	bool is_profiled;           /* it is in force */
 	int fs_fds[ISP_FS_COUNT];   /* detached mounts of the builder's own */
 	int device_fds[ISP_DEVICE_COUNT];
-	char shell[PATH_MAX]; /* the tenant's shell, found inside; "" = forwarding only */
+	int lxcfs_fds[ISP_LXCFS_FILES]; /* detached mounts, from the supervisor, where lxcfs runs */
+	bool is_narrowed;               /* to fewer processors than the machine has */
+	char shell[PATH_MAX];           /* the tenant's shell, found inside; "" = forwarding only */
 };
 
 /**
@@ -78,6 +81,8 @@ ISP_MUST_CHECK int isp_mounts_attach(struct isp_builder *b, struct isp_error *er
 ISP_MUST_CHECK int isp_mounts_attach_in_home(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_mounts_mask(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_mounts_seal_root(struct isp_builder *b, struct isp_error *err);
+/* numbers.c: processors, memory and load of the container and not of the machine */
+ISP_MUST_CHECK int isp_numbers_show(struct isp_builder *b, struct isp_error *err);
 /* devices.c: /dev */
 ISP_MUST_CHECK int isp_devices_take(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_devices_attach(struct isp_builder *b, struct isp_error *err);

@@ -139,6 +139,12 @@ bool isp_tenants_is_joined(const struct isp_supervisor *s);
 /** isp_tenants_close() - close all connections; admins hear CLOSED. */
 void isp_tenants_close(struct isp_supervisor *s);
 
+/**
+ * isp_session_narrow() - spread.c: as many processors as the quota is worth, where others use few
+ * Return: true when these are fewer than before; for this process and those it clones.
+ */
+bool isp_session_narrow(const struct isp_spec *spec);
+
 /* journal.c: the log lines */
 void isp_journal_start(const struct isp_supervisor *s);
 void isp_journal_denied(const struct isp_supervisor *s, const struct isp_error *err);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* spread.c - which processors do the other sessions use? contract in ispawn/session/supervise.h */
+#include "ispawn/base/fd.h"
+#include "ispawn/base/parse.h"
+#include "ispawn/container/cpus.h"
+#include "ispawn/session/supervise.h"
+#include "registry_private.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A sample is enough to spread by, and a login's cost must not grow with all that are open. */
+#define SAMPLE_MAX 128
+
+/* The supervisor's, which has its container's processors.  Its number may be another process's by
+ * now: that would put a session on a busier processor than need be, and nothing else. */
+static pid_t supervisor_of(int sessions_fd, const char *id)
+{
+	cleanup_free char *text = NULL;
+	char path[NAME_MAX + sizeof("/pid")];
+	uint64_t pid = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/pid", id); /* fits */
+	if (isp_fd_read_file(sessions_fd, path, 24, &text) < 0)
+		return 0;
+	text[strcspn(text, "\n")] = '\0';
+	return isp_parse_u64(text, 1, INT_MAX, &pid) < 0 ? 0 : (pid_t)pid;
+}
+
+static void look_around(int sessions_fd, const struct isp_spec *spec, struct isp_cpus_taken *taken)
+{
+	const char *owner = isp_spec_owner_name(spec);
+	/* Root's containers have each a quota of its own. */
+	bool has_shared_quota = strcmp(owner, ISP_ROOT_NAME) != 0;
+	cleanup_closedir DIR *dir = NULL;
+	struct dirent *e;
+
+	if (isp_fd_list(sessions_fd, &dir) < 0)
+		return;
+	for (size_t i = 0; i < SAMPLE_MAX && isp_fd_next(dir, &e) > 0; i++) {
+		pid_t pid;
+
+		if (!isp_session_id_is_valid(e->d_name) || strcmp(e->d_name, spec->session) == 0)
+			continue;
+		pid = supervisor_of(sessions_fd, e->d_name);
+		if (pid > 0)
+			isp_cpus_note(pid, has_shared_quota && isp_registry_is_of(e->d_name, owner),
+				      taken);
+	}
+}
+
+bool isp_session_narrow(const struct isp_spec *spec)
+{
+	cleanup_close int sessions_fd = -EBADF;
+	struct isp_cpus_taken taken = {.count = {0}};
+
+	if (spec->is_unlimited || spec->limits.cpu_percent == 0)
+		return false;
+	/* Ignored: whatever fails, the choice is a worse one. */
+	if (isp_registry_open_sessions(&sessions_fd) == 0)
+		look_around(sessions_fd, spec, &taken);
+	return isp_cpus_narrow(spec->limits.cpu_percent, &taken);
+}
