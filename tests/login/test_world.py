@@ -2,6 +2,8 @@
 """What people do in a login: their editors, pagers, multiplexers and tools just work."""
 import os
 import pathlib
+import re
+import socket
 import subprocess
 
 import pexpect
@@ -119,6 +121,78 @@ def test_an_editors_remote_agent(host):
     host.end(ssh)
     assert ssh.returncode == 0
     host.sh("guest", "rm .agent.py")
+
+
+MOSH = ["network = host", "on_logout = linger"]
+
+
+def start_mosh_server(host):
+    """As mosh(1) does, by ssh, which ends at once: (port, key)."""
+    told = host.sh("guest", "mosh-server new -i 127.0.0.1 -p 60001 -l LANG=C.UTF-8")
+    port, key = re.search(r"^MOSH CONNECT (\d+) (\S+)$", told, re.MULTILINE).groups()
+    return int(port), key
+
+
+def is_answered(port):
+    """Is somebody there on the host's loopback?  A datagram to nobody comes back as an error."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", port))
+        sock.settimeout(1)
+        sock.send(b"hello")
+        try:
+            sock.recv(1)
+        except ConnectionRefusedError:
+            return False
+        except TimeoutError:
+            return True
+    return True
+
+
+def test_mosh_survives_its_ssh_where_the_policy_says_so(host):
+    host.guest(*MOSH)
+    port, key = start_mosh_server(host)
+    assert len(host.sessions()) == 1
+    child = host.spawn("mosh-client", "127.0.0.1", str(port), env={"MOSH_KEY": key, "LANG": "C.UTF-8"})
+    child.expect(r"\$ ")
+    child.sendline("cat /etc/ispawn-tem''plate; echo pid-$(ps -o comm= -p 1)")
+    child.expect("this is the template")
+    child.expect("pid-ispawn-init")
+    child.sendline("exit")
+    child.expect(pexpect.EOF)
+    child.close()
+    # Its last process was the server.
+    assert not host.wait_clean(15)
+
+
+def test_mosh_as_people_call_it(host):
+    host.guest(*MOSH)
+    child = host.spawn("mosh", "--ssh=ssh -o BatchMode=yes", "guest@localhost", env={"LANG": "C.UTF-8"})
+    child.expect(r"\$ ")
+    child.sendline("echo in-$(cat /etc/ispawn-tem''plate)")
+    child.expect("in-this is the template")
+    child.setwinsize(30, 100)
+    child.sendline("stty size")
+    child.expect("30 100")
+    child.sendline("exit")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert not host.wait_clean(15)
+
+
+def test_mosh_ends_with_its_ssh_where_nothing_may_linger(host):
+    host.guest("network = host")
+    port, _ = start_mosh_server(host)
+    assert not host.wait_clean(15)
+    assert not is_answered(port)
+
+
+def test_mosh_reaches_nobody_without_a_network(host):
+    host.guest("network = none", "on_logout = linger")
+    port, _ = start_mosh_server(host)
+    assert len(host.sessions()) == 1
+    assert not is_answered(port)
+    assert run("ispawnctl", "kill", "guest").returncode == 0
+    assert not host.wait_clean(15)
 
 
 def test_agent_forwarding_stays_outside(host):
