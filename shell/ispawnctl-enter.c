@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 
 #define ANSWER_MS 15000
+#define COMMAND_LOG_SIZE 200 /* bytes of a command in the log */
 #define LOGINUID_TEXT_MAX 32
 
 /* A trailing '*' stands for any ending. */
@@ -124,7 +125,8 @@ static unsigned int login_uid(void)
 /* One line, whatever becomes of it: who went in, and as what. */
 static void log_entry(const struct entry_wish *wish)
 {
-	char command[200] = "", escaped[400];
+	struct isp_line line = {0};
+	char command[COMMAND_LOG_SIZE] = "";
 	size_t used = 0;
 
 	for (int i = 0; i < wish->command_count && used < sizeof(command) - 1; i++) {
@@ -133,10 +135,13 @@ static void log_entry(const struct entry_wish *wish)
 
 		used += n > 0 ? (size_t)n : 0;
 	}
-	isp_escape(escaped, sizeof(escaped), command);
-	isp_log_open("ispawnctl", false);
-	isp_log(LOG_NOTICE, "session=%s event=enter loginuid=%u root=%s command=\"%s\"",
-		wish->session->id, login_uid(), wish->is_root ? "yes" : "no", escaped);
+	isp_line_add(&line, "session", "%s", wish->session->id);
+	isp_line_add(&line, "event", "enter");
+	isp_line_add(&line, "loginuid", "%u", login_uid());
+	isp_line_add(&line, "root", "%s", wish->is_root ? "yes" : "no");
+	isp_line_quote(&line, "command", command, COMMAND_LOG_SIZE);
+	isp_log_open("ispawnctl");
+	isp_log(LOG_NOTICE, &line);
 }
 
 static int fail(const struct isp_error *err)
