@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* A sample is enough to spread by, and a login's cost must not grow with all that are open. */
-#define SAMPLE_MAX 128
+#define SAMPLE_MAX 32
 
 /* The supervisor's, which has its container's processors.  Its number may be another process's by
  * now: that would put a session on a busier processor than need be, and nothing else. */
