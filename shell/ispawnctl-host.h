@@ -224,6 +224,13 @@ void ways_of_ssh(const struct account *account, const struct sshd *sshd,
  * when there are more than WAYS_MAX. */
 struct way *ways_add(struct ways *ways, const char *name, const char *what);
 
+/* --- ispawnctl-jobs.c: who may leave jobs for later -------------------------------------------
+ */
+
+/** jobs_judge() - where @way (cron, at) ends on the host: nowhere for who may leave no job and has
+ * none. */
+void jobs_judge(const struct isp_subject *subject, const char *way, struct verdict *verdict);
+
 /* --- ispawnctl-doctor*.c: findings --------------------------------------------------------------
  */
 

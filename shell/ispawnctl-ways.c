@@ -91,6 +91,7 @@ static void add_foreign(const struct account *account, const char *name, const c
 
 	service_examine(account, service_name, &service);
 	judge_foreign(&service, v);
+	jobs_judge(&account->subject, name, v);
 	service_free(&service);
 }
 

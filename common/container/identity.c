@@ -157,10 +157,10 @@ static int ensure_text(const char *path, const char *text, unsigned int mode, st
 /* A directory that is run in place is not edited: the files stand in /run and are mounted over. */
 static int show_files(const char *hostname, const char *hosts, struct isp_error *err)
 {
-	int r = isp_tree_show("/etc/hostname", hostname);
+	int r = isp_tree_show("/etc/hostname", hostname, 0);
 
 	if (r == 0)
-		r = isp_tree_show("/etc/hosts", hosts);
+		r = isp_tree_show("/etc/hosts", hosts, 0);
 	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_IDENTITY,
 				   "show the container's own \"/etc/hostname\" and \"/etc/hosts\"")
 		     : 0;

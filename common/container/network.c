@@ -38,7 +38,7 @@ int isp_network_write_resolv(struct isp_builder *b, struct isp_error *err)
 	if (b->spec->directory[0] && b->spec->dns_count == 0)
 		return 0;
 	if (text && b->spec->directory[0])
-		r = isp_tree_show("/etc/resolv.conf", text);
+		r = isp_tree_show("/etc/resolv.conf", text, 0);
 	else
 		r = text ? isp_tree_write("/etc/resolv.conf", text, 0644) : -ENOMEM;
 

@@ -4,6 +4,8 @@
 #include "ispawn/container/builder.h"
 #include "ispawn/container/cpus.h"
 
+#include <sys/mount.h>
+
 #define ONLINE "/sys/devices/system/cpu/online"
 #define LIST_SIZE 4096
 
@@ -14,7 +16,7 @@ static int show_processors(struct isp_error *err)
 	int r = isp_cpus_list(list, sizeof(list));
 
 	if (r == 0)
-		r = isp_tree_show(ONLINE, list);
+		r = isp_tree_show(ONLINE, list, MOUNT_ATTR_RDONLY);
 	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_MOUNTS, "show \"" ONLINE "\"") : 0;
 }
 

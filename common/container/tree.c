@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SHOWN "/run/ispawn"
+#define SHOWN "/run/.ispawn-shown" /* for as long as it takes to mount it */
 
 int isp_tree_make_dirs(const char *path)
 {
@@ -55,26 +55,34 @@ int isp_tree_make_target(const char *path, int source_fd)
 	return fd < 0 ? -errno : 0;
 }
 
-int isp_tree_show(const char *path, const char *text)
+/* What is attached keeps the file: its name can go. */
+static int show(const char *path, uint64_t attributes)
 {
-	cleanup_close int fd = -EBADF;
-	char shown[PATH_MAX];
+	struct mount_attr attr = {.attr_set = attributes};
+	cleanup_close int fd =
+		isp_sys_open_tree(AT_FDCWD, SHOWN, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0 ||
+	    (attributes &&
+	     isp_sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) != 0) ||
+	    isp_sys_move_mount(fd, AT_FDCWD, path, 0) != 0)
+		return -errno;
+	return 0;
+}
+
+int isp_tree_show(const char *path, const char *text, uint64_t attributes)
+{
 	struct stat st;
 	int r;
 
 	if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode))
 		return 0;
-	if (snprintf(shown, sizeof(shown), SHOWN "%s", strrchr(path, '/')) >= (int)sizeof(shown))
-		return -ENAMETOOLONG;
-	r = isp_tree_make_dirs(SHOWN);
+	r = isp_tree_write(SHOWN, text, 0644);
 	if (r == 0)
-		r = isp_tree_write(shown, text, 0644);
-	if (r < 0)
-		return r;
-	fd = isp_sys_open_tree(AT_FDCWD, shown, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	if (fd < 0 || isp_sys_move_mount(fd, AT_FDCWD, path, 0) != 0)
-		return -errno;
-	return 0;
+		r = show(path, attributes);
+	if (unlink(SHOWN) != 0 && r == 0)
+		r = -errno;
+	return r;
 }
 
 static bool is_already(const char *path, const char *text)

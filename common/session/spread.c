@@ -6,6 +6,7 @@
 #include "ispawn/session/supervise.h"
 #include "registry_private.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,37 +29,37 @@ static pid_t supervisor_of(int sessions_fd, const char *id)
 	return isp_parse_u64(text, 1, INT_MAX, &pid) < 0 ? 0 : (pid_t)pid;
 }
 
-static void look_around(int sessions_fd, const struct isp_spec *spec, struct isp_cpus_taken *taken)
+static void look_around(int entry_fd, const struct isp_spec *spec, struct isp_cpus_taken *taken)
 {
 	const char *owner = isp_spec_owner_name(spec);
 	/* Root's containers have each a quota of its own. */
 	bool has_shared_quota = strcmp(owner, ISP_ROOT_NAME) != 0;
-	cleanup_closedir DIR *dir = NULL;
+	cleanup_close int sessions_fd = openat(entry_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_closedir DIR *dir = sessions_fd < 0 ? NULL : fdopendir(sessions_fd);
 	struct dirent *e;
 
-	if (isp_fd_list(sessions_fd, &dir) < 0)
+	if (!dir)
 		return;
+	(void)steal_fd(&sessions_fd); /* the stream's now */
 	for (size_t i = 0; i < SAMPLE_MAX && isp_fd_next(dir, &e) > 0; i++) {
 		pid_t pid;
 
 		if (!isp_session_id_is_valid(e->d_name) || strcmp(e->d_name, spec->session) == 0)
 			continue;
-		pid = supervisor_of(sessions_fd, e->d_name);
+		pid = supervisor_of(dirfd(dir), e->d_name);
 		if (pid > 0)
 			isp_cpus_note(pid, has_shared_quota && isp_registry_is_of(e->d_name, owner),
 				      taken);
 	}
 }
 
-bool isp_session_narrow(const struct isp_spec *spec)
+bool isp_session_narrow(const struct isp_spec *spec, const struct isp_entry *entry)
 {
-	cleanup_close int sessions_fd = -EBADF;
 	struct isp_cpus_taken taken = {.count = {0}};
 
 	if (spec->is_unlimited || spec->limits.cpu_percent == 0)
 		return false;
 	/* Ignored: whatever fails, the choice is a worse one. */
-	if (isp_registry_open_sessions(&sessions_fd) == 0)
-		look_around(sessions_fd, spec, &taken);
+	look_around(entry->dir_fd, spec, &taken);
 	return isp_cpus_narrow(spec->limits.cpu_percent, &taken);
 }

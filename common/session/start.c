@@ -140,7 +140,7 @@ static int prepare_builder(struct isp_supervisor *s, struct isp_builder *b, stru
 		r = find_profile(s, &b->profile, err);
 	if (r < 0)
 		return r;
-	b->is_narrowed = isp_session_narrow(&s->spec);
+	b->is_narrowed = isp_session_narrow(&s->spec, &s->entry);
 	take_lxcfs(s, b);
 	return 0;
 }
@@ -359,6 +359,19 @@ static int enter_container(struct isp_supervisor *s, struct isp_error *err)
 	return r < 0 ? r : allow_files(s, err);
 }
 
+/* A builder that has ended has no /proc/PID to enter it by; what it has said is the cause. */
+static int enter_or_hear(struct isp_supervisor *s, struct isp_error *err)
+{
+	struct pollfd said = {.fd = s->init_fd, .events = POLLIN};
+	struct isp_error ours = {0};
+
+	if (enter_container(s, &ours) == 0)
+		return 0;
+	if (poll(&said, 1, 0) == 1)
+		isp_ignore(take_report(s, err)); /* recorded: the first one stays */
+	return isp_err_adopt(err, &ours);
+}
+
 int isp_session_start(struct isp_supervisor *s, struct isp_error *err)
 {
 	struct isp_builder builder;
@@ -374,7 +387,7 @@ int isp_session_start(struct isp_supervisor *s, struct isp_error *err)
 		r = clone_builder(s, &builder, err);
 	builder_close(&builder);
 	if (r == 0)
-		r = enter_container(s, err);
+		r = enter_or_hear(s, err);
 	if (r == 0)
 		r = furnish(s, err);
 	if (r == 0)

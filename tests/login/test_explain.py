@@ -359,15 +359,64 @@ def test_the_configuration_of_the_line_is_the_one_that_counts(host):
 MINIMAL = ["account required pam_permit.so", "auth required pam_permit.so", "session required pam_permit.so"]
 
 
-@pytest.mark.parametrize("lines, services, expected", [
-    (MINIMAL, None, HOST),
-    ([*MINIMAL, LINE], None, DENIED),
-    ([*MINIMAL, LINE], "services = sshd cron", HOST),
-], ids=["no-line", "line", "cron-in-services"])
-def test_cron(host, lines, services, expected):
-    host.guest(*([services] if services else []))
-    with pam("cron", lambda _: lines):
-        agree(host, "guest", ["cron"], {"cron": expected})
+@contextlib.contextmanager
+def lists(**files):
+    """The files that say who may leave jobs: cron_allow="guest" is /etc/cron.allow; None: no such file."""
+    with contextlib.ExitStack() as stack:
+        for name, text in files.items():
+            path = stack.enter_context(restored(pathlib.Path("/etc") / name.replace("_", ".")))
+            path.unlink(missing_ok=True)
+            if text is not None:
+                path.write_text(text)
+        yield
+
+
+@pytest.mark.parametrize("way, service", [("cron", "cron"), ("at", "atd")])
+@pytest.mark.parametrize("lines, policy, expected", [
+    (MINIMAL, [], HOST),
+    ([*MINIMAL, LINE], [], DENIED),
+    ([*MINIMAL, LINE], ["services = sshd cron atd"], HOST),
+    ([*MINIMAL, LINE], ["other_services = allow"], HOST),
+], ids=["no-line", "line", "in-services", "others-allowed"])
+def test_cron_and_at(host, way, service, lines, policy, expected):
+    host.guest(*policy)
+    with pam(service, lambda _: lines), lists(at_deny=""):
+        agree(host, "guest", [way], {way: expected})
+
+
+def test_cron_and_at_as_debian_ships_them(host):
+    for user in ("guest", "free", "ldapish"):
+        agree(host, user, ["cron", "at"])
+
+
+@pytest.mark.parametrize("files, expected", [
+    ({"cron_allow": "free\n", "at_allow": "free\n"}, DENIED),
+    ({"cron_allow": "free\nguest\n", "at_allow": "free\nguest", "cron_deny": "guest\n", "at_deny": "guest\n"}, HOST),
+    ({"cron_deny": "guest\n", "at_deny": "guest\n"}, DENIED),
+    ({"cron_deny": "guests\n", "at_deny": "gues\nguest guest\n"}, HOST),
+], ids=["others-allowed", "allowed", "denied", "others-denied"])
+def test_who_may_leave_jobs(host, files, expected):
+    with lists(**{"cron_allow": None, "cron_deny": None, "at_allow": None, "at_deny": None, **files}):
+        agree(host, "guest", ["cron", "at"], all_of(["cron", "at"], expected))
+
+
+def test_without_lists_at_is_for_root(host):
+    with lists(cron_allow=None, cron_deny=None, at_allow=None, at_deny=None):
+        agree(host, "guest", ["cron", "at"], {"cron": HOST, "at": DENIED})
+
+
+def test_jobs_that_are_there_already_run_whatever_the_lists_say(host):
+    table = pathlib.Path("/var/spool/cron/crontabs/guest")
+    with lists(cron_deny="guest\n", at_deny="guest\n"):
+        assert verdicts("guest")["cron"] == verdicts("guest")["at"] == DENIED
+        with restored(table):
+            table.write_text("# nothing\n")
+            assert verdicts("guest")["cron"] == HOST
+        job = pathlib.Path("/var/spool/cron/atjobs/a0000101c5a0a0")
+        with restored(job):
+            job.write_text("#!/bin/sh\n")
+            os.chown(job, pwd.getpwnam("guest").pw_uid, -1)
+            assert verdicts("guest")["at"] == HOST
 
 
 def test_services_without_the_line_are_ways_in(host):

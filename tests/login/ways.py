@@ -389,30 +389,66 @@ def tunnel(_host, user, _told):
 
 # --- cron and at ---------------------------------------------------------------------------------
 
-def cron(_host, user, _told):
-    """@reboot jobs run as soon as cron does."""
-    trace = pathlib.Path("/var/tmp/cron-ran")
-    table = pathlib.Path("/var/spool/cron/crontabs") / user
-    trace.unlink(missing_ok=True)
-    table.write_text(f"@reboot ({LOOK}) > {trace}\n")
-    table.chmod(0o600)
-    os.chown(table, pwd.getpwnam(user).pw_uid, -1)
-    pathlib.Path("/run/crond.reboot").unlink(missing_ok=True)
-    mark = pathlib.Path("/var/log/host.log").stat().st_size
-    with subprocess.Popen(["/usr/sbin/cron", "-f"], stdin=subprocess.DEVNULL) as daemon:
+def as_user(user, *argv, **kwargs):
+    """A program of the host's as the user, who is not logged in: what a job left behind comes from."""
+    return run("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "env", "HOME=/", f"USER={user}",
+               f"LOGNAME={user}", *argv, **kwargs)
+
+
+@contextlib.contextmanager
+def daemon_of_jobs(*argv):
+    """It runs jobs as soon as it is there; the log says that a session was opened or refused."""
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as daemon:
         try:
-            # cron says so whether or not its job may run
-            wait_until(lambda: "(CRON)" in log_since(mark) or "CRON[" in log_since(mark), what="cron's job")
-            end = time.monotonic() + 3
-            while time.monotonic() < end and not (trace.exists() and trace.read_text()):
-                time.sleep(0.05)
-            return where(trace.read_text()) if trace.exists() else DENIED
+            yield
         finally:
             daemon.terminate()
             daemon.wait()
-            trace.unlink(missing_ok=True)
-            table.unlink()
-            pathlib.Path("/run/crond.reboot").unlink(missing_ok=True)
+
+
+def where_job_ran(trace, has_had_its_turn):
+    wait_until(has_had_its_turn, what="the job's turn")
+    end = time.monotonic() + 3
+    while time.monotonic() < end and not (trace.exists() and trace.read_text()):
+        time.sleep(0.05)
+    return where(trace.read_text()) if trace.exists() else DENIED
+
+
+def cron(_host, user, _told):
+    """Left by crontab(1); @reboot jobs run as soon as cron does."""
+    trace = pathlib.Path("/var/tmp/cron-ran")
+    boot = pathlib.Path("/run/crond.reboot")
+    trace.unlink(missing_ok=True)
+    boot.unlink(missing_ok=True)
+    if as_user(user, "crontab", "-", input=f"@reboot ({LOOK}) > {trace}\n").returncode != 0:
+        return DENIED
+    mark = pathlib.Path("/var/log/host.log").stat().st_size
+    try:
+        with daemon_of_jobs("/usr/sbin/cron", "-f"):
+            # cron says so whether or not its job may run
+            return where_job_ran(trace, lambda: "(CRON)" in log_since(mark) or "CRON[" in log_since(mark))
+    finally:
+        trace.unlink(missing_ok=True)
+        boot.unlink(missing_ok=True)
+        run("crontab", "-r", "-u", user)
+
+
+def at(_host, user, _told):
+    """Left by at(1) before atd starts, which takes what is due."""
+    trace = pathlib.Path("/var/tmp/at-ran")
+    jobs = pathlib.Path("/var/spool/cron/atjobs")
+    trace.unlink(missing_ok=True)
+    done = as_user(user, "at", "now", input=f"({LOOK}) > {trace}\n")
+    if done.returncode != 0:
+        assert "do not have permission" in done.stderr, done
+        return DENIED
+    try:
+        with daemon_of_jobs("/usr/sbin/atd", "-f"):
+            return where_job_ran(trace, lambda: not any(jobs.glob("a*")))
+    finally:
+        trace.unlink(missing_ok=True)
+        for job in jobs.glob("[a=]*"):
+            job.unlink()
 
 
 def log_since(mark):
@@ -445,6 +481,7 @@ TRIALS = {
     "su-l": su_login,
     "login": login,
     "cron": cron,
+    "at": at,
     "door": socket_door,
 }
 # Where a program runs can be told of these, but not whether sshd was about to run it.

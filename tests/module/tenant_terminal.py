@@ -13,7 +13,7 @@ import time
 
 import pexpect
 
-from tenant_world import EXITED, STARTED, ask, same, test
+from tenant_world import EXITED, STARTED, ask, same, test, until
 
 
 @test
@@ -150,7 +150,10 @@ def a_killed_shell_hangs_up_the_foreground_job(world):
     child.expect("on\r\n")
     child.kill(signal.SIGKILL)
     world.supervisor.wait_for(EXITED)
-    same((world.work / "home" / "trace4").read_text(), "hup\n")
+    # the prompt's shell, which may be done before its job is
+    trace = world.work / "home" / "trace4"
+    until(lambda: trace.exists() and trace.read_text())
+    same(trace.read_text(), "hup\n")
     child.close(force=True)
 
 

@@ -245,6 +245,12 @@ def same(got, wanted):
     assert got == wanted, f"got {got!r}, wanted {wanted!r}"
 
 
+def until(is_true, seconds=10):
+    end = time.monotonic() + seconds
+    while not is_true() and time.monotonic() < end:
+        time.sleep(0.02)
+
+
 TESTS = []
 
 

@@ -116,9 +116,11 @@ ISP_MUST_CHECK int isp_tree_make_target(const char *path, int source_fd);
 ISP_MUST_CHECK int isp_tree_write(const char *path, const char *text, unsigned int mode);
 /**
  * isp_tree_show() - mount a file with this text over @path, which itself is not written to
- * The text stands in /run, which is the container's own.  A symlink at @path is somebody's
- * arrangement, and a tree without the file has no use for it: nothing is done.  Return: 0; -errno.
+ * @attributes: MOUNT_ATTR_* of the mount; 0: who owns the file inside can write to it, until the
+ * end The text stands in /run, which is the container's own, under no name.  A symlink at @path is
+ * somebody's arrangement, and a tree without the file has no use for it: nothing is done.
+ * Return: 0; -errno.
  */
-ISP_MUST_CHECK int isp_tree_show(const char *path, const char *text);
+ISP_MUST_CHECK int isp_tree_show(const char *path, const char *text, uint64_t attributes);
 
 #endif

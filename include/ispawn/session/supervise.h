@@ -141,9 +141,10 @@ void isp_tenants_close(struct isp_supervisor *s);
 
 /**
  * isp_session_narrow() - spread.c: as many processors as the quota is worth, where others use few
+ * @entry: of this session in the registry, where the others are beside it
  * Return: true when these are fewer than before; for this process and those it clones.
  */
-bool isp_session_narrow(const struct isp_spec *spec);
+bool isp_session_narrow(const struct isp_spec *spec, const struct isp_entry *entry);
 
 /* journal.c: the log lines */
 void isp_journal_start(const struct isp_supervisor *s);
