@@ -73,10 +73,19 @@ static void add_login(const struct account *account, const char *name, const cha
 /* --- services that run what they like ----------------------------------------------------------
  */
 
-static void judge_foreign(const struct service *service, struct verdict *v)
+static void judge_foreign(const struct account *account, const char *name,
+			  const struct service *service, struct verdict *v)
 {
 	*v = service->session;
-	if (v->place == PLACE_CONFINED)
+	if (v->place != PLACE_CONFINED)
+		return;
+	/* atd runs jobs by /bin/sh, and is daemon's by its real uid: as for su when a user has
+	 * called it, what is not covered cannot be executed (pam_ispawn(8)). */
+	if (strcmp(name, "at") == 0 && !account->is_shell_sh)
+		verdict_set(v, PLACE_DENIED, "",
+			    "in a session that \"%s\" opens, \"/bin/sh\" cannot be executed",
+			    service->name);
+	else if (strcmp(name, "at") != 0)
 		verdict_set(v, PLACE_HOST, "take the service out of `services` in ispawn.conf",
 			    "\"%s\" does not run the login shell, which is what is covered: its "
 			    "programs run on the host",
@@ -90,7 +99,7 @@ static void add_foreign(const struct account *account, const char *name, const c
 	struct service service;
 
 	service_examine(account, service_name, &service);
-	judge_foreign(&service, v);
+	judge_foreign(account, name, &service, v);
 	jobs_judge(&account->subject, name, v);
 	service_free(&service);
 }

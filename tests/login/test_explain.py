@@ -371,17 +371,29 @@ def lists(**files):
         yield
 
 
-@pytest.mark.parametrize("way, service", [("cron", "cron"), ("at", "atd")])
-@pytest.mark.parametrize("lines, policy, expected", [
-    (MINIMAL, [], HOST),
-    ([*MINIMAL, LINE], [], DENIED),
-    ([*MINIMAL, LINE], ["services = sshd cron atd"], HOST),
-    ([*MINIMAL, LINE], ["other_services = allow"], HOST),
-], ids=["no-line", "line", "in-services", "others-allowed"])
+@pytest.mark.parametrize("way, service, lines, policy, expected", [
+    *((way, service, lines, policy, expected)
+      for way, service in (("cron", "cron"), ("at", "atd"))
+      for lines, policy, expected in ((MINIMAL, [], HOST), ([*MINIMAL, LINE], [], DENIED),
+                                      ([*MINIMAL, LINE], ["other_services = allow"], HOST))),
+    ("cron", "cron", [*MINIMAL, LINE], ["services = sshd cron"], HOST),
+    ("at", "atd", [*MINIMAL, LINE], ["services = sshd atd"], DENIED),
+])
 def test_cron_and_at(host, way, service, lines, policy, expected):
     host.guest(*policy)
     with pam(service, lambda _: lines), lists(at_deny=""):
         agree(host, "guest", [way], {way: expected})
+
+
+def test_at_runs_the_covered_shell(host):
+    host.guest("services = sshd atd")
+    run("usermod", "--shell", "/bin/sh", "guest")
+    try:
+        with pam("atd", lambda _: [*MINIMAL, LINE]), lists(at_deny=""):
+            assert verdicts("guest")["at"] == CONFINED
+            assert ways.at(host, "guest", {}) != HOST
+    finally:
+        run("usermod", "--shell", "/bin/bash", "guest")
 
 
 def test_cron_and_at_as_debian_ships_them(host):
