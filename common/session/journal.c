@@ -81,7 +81,7 @@ void isp_journal_tenant(const struct isp_supervisor *s, uint32_t tenant, const c
 	struct isp_line line = {0};
 
 	begin(s, "tenant", &line);
-	isp_line_note(&line, "user", s->spec.user);
+	isp_line_note(&line, "user", isp_spec_owner_name(&s->spec));
 	isp_line_add(&line, "tenant", "%u", tenant);
 	isp_line_quote(&line, "command", command, FIELD_SIZE);
 	isp_log(LOG_INFO, &line);
@@ -92,7 +92,7 @@ void isp_journal_limit(const struct isp_supervisor *s, const char *limit, uint64
 	struct isp_line line = {0};
 
 	begin(s, "limit", &line);
-	isp_line_note(&line, "user", s->spec.user);
+	isp_line_note(&line, "user", isp_spec_owner_name(&s->spec));
 	isp_line_add(&line, "limit", "%s", limit);
 	isp_line_add(&line, "count", "%llu", (unsigned long long)count);
 	isp_log(LOG_WARNING, &line);
@@ -103,7 +103,7 @@ void isp_journal_trouble(const struct isp_supervisor *s, const struct isp_error 
 	struct isp_line line = {0};
 
 	begin(s, "trouble", &line);
-	isp_line_note(&line, "user", s->spec.user);
+	isp_line_note(&line, "user", isp_spec_owner_name(&s->spec));
 	isp_line_error(&line, err);
 	isp_log(LOG_WARNING, &line);
 }
@@ -113,7 +113,7 @@ void isp_journal_end(const struct isp_supervisor *s, const struct isp_usage *usa
 	struct isp_line line = {0};
 
 	begin(s, "end", &line);
-	isp_line_note(&line, "user", s->spec.user);
+	isp_line_note(&line, "user", isp_spec_owner_name(&s->spec));
 	isp_line_add(&line, "cause", "%s", ends[s->end]);
 	isp_line_add(&line, "duration_s", "%lld",
 		     (long long)((isp_clock_ms() - s->started_ms) / 1000));

@@ -140,6 +140,11 @@ class VmHost:
         lines = self.root(f"journalctl -q -o cat --after-cursor '{cursor}'").splitlines()
         return "\n".join(line for line in lines if "session=" in line)
 
+    def explained(self, user):
+        """The verdicts of `ispawnctl explain`, by way."""
+        told = json.loads(self.root(f"ispawnctl explain {user} --json", check=False))
+        return {way["way"]: way["verdict"] for way in told["ways"]}
+
     # --- what is there ---------------------------------------------------------------------------
 
     def look(self):

@@ -107,6 +107,7 @@ def test_no_user_manager_for_confined_users(vm, log):
         assert vm.root("systemctl is-active user@1000.service", check=False) == "failed"
     assert vm.root("systemctl start user@1001.service && echo runs", check=False) == ""
     assert 'user="student"' in log() and "systemd-user" in log()
+    assert vm.explained("guest")["systemd-user"] == vm.explained("student")["systemd-user"] == "denied"
     try:
         vm.root("loginctl enable-linger guest")
         assert vm.root("systemctl is-active user@1000.service", check=False) != "active"
@@ -118,6 +119,20 @@ def test_no_user_manager_for_confined_users(vm, log):
 def test_free_users_have_their_manager(vm):
     with vm.session("free"):
         assert vm.root("systemctl is-active user@1002.service") == "active"
+    assert vm.explained("free")["systemd-user"] == "HOST"
+
+
+def test_explain_knows_when_a_confined_user_gets_a_manager(vm):
+    # and with it units of his own, on the host
+    try:
+        vm.config("[user guest]\nconfine = yes\nother_services = allow\n")
+        told = vm.explained("guest")["systemd-user"]
+        vm.root("loginctl enable-linger guest")
+        started = "systemctl start user@1000.service; systemctl is-active user@1000.service"
+        assert (told, vm.root(started, check=False)) == ("HOST", "active")
+        assert vm.root("readlink /proc/$(pgrep -o -u guest -x systemd)/ns/mnt") == vm.root("readlink /proc/1/ns/mnt")
+    finally:
+        vm.root("loginctl disable-linger guest; systemctl stop user@1000.service; systemctl reset-failed")
 
 
 def test_su_and_login_confine_too(vm, log):
