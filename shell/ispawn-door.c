@@ -8,8 +8,8 @@
  *
  *	1. who is connecting? the kernel's word (SO_PEERCRED), and nothing that the peer says
  *	2. the same decision and the same spec as at the PAM module
- *	3. the supervisor builds; the answer goes to the peer: READY with the session's id, or
- *FAILED with a sentence
+ *	3. the supervisor builds; the answer goes to the peer: READY with the session's id,
+ *	   or FAILED with a sentence
  *	4. rights are given up; the connection's end, or one byte on it, ends the session
  *
  * Threat: a user who connects a thousand times, sends garbage, or takes no answer.  Nothing is read

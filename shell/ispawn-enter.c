@@ -7,29 +7,30 @@
  * more than init has cannot be init's child, so somebody has to come from outside; nothing joins
  * with more rights than it keeps, as far as anybody inside can see:
  *
- *	1. on the host		the spec, the filter, the cgroup with its limits
- *	2. one setns(2)		into all namespaces at once.  Kernel: setns(2), with a pidfd since
- *				5.8: what it checks, it checks before it joins the first one.  This
- *				process itself stays in the host's PID namespace - only its children
- *				are inside - so that nobody there can name it: not kill, not ptrace,
- *				not /proc
- *	3. drop and prove	with the builder's own functions, in its order (drop.c)
- *	4. fork			the first process that can be seen, which holds what its program
- *will hold, and no more
- *	5. stand by		until it ends: as init does for its tenants, with container root's
- *rights
+ *	1. on the host	the spec, the filter, the cgroup with its limits
+ *	2. setns(2)	into all namespaces at once.  Kernel: setns(2), with a pidfd since 5.8:
+ *			what it checks, it checks before it joins the first one.  This process
+ *			itself stays in the host's PID namespace - only its children are inside -
+ *			so that nobody there can name it: not kill, not ptrace, not /proc
+ *	3. drop, prove	with the builder's own functions, in its order (drop.c)
+ *	4. fork		the first process that can be seen, which holds what its program will
+ *			hold, and no more
+ *	5. stand by	until it ends: as init does for its tenants, with container root's rights
  *
  * Threat, and what answers it, for a hostile tenant, of whatever uid, that waits inside:
+ *
  *	CVE-2016-9962	tracing the joiner, or opening its descriptors, before it has dropped: it
- *has no name inside; and it is not dumpable, with the host's user namespace as its memory's owner,
- *which is asked for a capability there, until the exec CVE-2019-5736	/proc/PID/exe leads to a
- *host's file: only between fork and exec, while it is not dumpable; and the host's root owns the
- *file, who has no id inside CVE-2024-21626	a descriptor or a working directory left outside: 0,
- *1, 2 are the null device and are replaced, all else closes; setns itself sets root and directory
+ *			has no name inside; and until the exec it is not dumpable, with the host's
+ *			user namespace as its memory's owner, where a capability is asked for
+ *	CVE-2019-5736	/proc/PID/exe leads to a host's file: only between fork and exec, while it
+ *			is not dumpable; and the file is the host root's, who has no id inside
+ *	CVE-2024-21626	a descriptor or a working directory left outside: 0, 1, 2 are the null
+ *			device and are replaced, all else closes; setns sets root and directory
  *	CVE-2019-14271	libraries or name services of the container in a process with rights:
- *nothing is looked up by name; what is linked was loaded and bound on the host a planted shell what
- *the user's own account is set to run is not what root runs: /bin/bash or /bin/sh, and PATH is
- *root's a terminal	/dev/ptmx is opened after the drop, and what comes of it is checked outside
+ *			nothing is looked up by name, what is linked was loaded on the host
+ *	a planted shell	what the account is set to run is not what root runs: /bin/bash or
+ *			/bin/sh, and PATH is root's
+ *	a terminal	/dev/ptmx is opened after the drop, and what comes of it is checked outside
  */
 #include "ispawn-init.h"
 

@@ -9,9 +9,9 @@
  *		  allowlist below; what it does not allow gets EPERM.  The head says what libseccomp
  *		  has no words for: "every number above the last one known: ENOSYS", "all but these
  *		  two requests", and an errno of its own for a refused argument.
- *	mandatory what the containment itself rests on, and no more.  It is no program alone: what
- *it does not answer falls off its end, into an administrator's profile. learn	  the mandatory one,
- *and then the default, whose refusals are logged and allowed.
+ *	mandatory what the containment itself rests on, and no more.  It is no program alone:
+ *		  what it does not answer falls off its end, into an administrator's profile.
+ *	learn	  the mandatory one, and then the default, whose refusals are logged and allowed.
  *
  * The facts of which calls programs in containers need are those of Docker's default profile, less
  * what only capabilities that we never grant would open, and less io_uring, fanotify and
