@@ -337,6 +337,25 @@ int isp_cgroup_open(const char *user, const char *session, struct isp_cgroup *re
 	return 0;
 }
 
+int isp_cgroup_forget(const char *user, const char *session)
+{
+	cleanup_roots struct roots roots = {.count = 0};
+	cleanup_cgroup struct isp_cgroup cgroup = isp_cgroup_empty();
+	struct isp_error ignored = {.code = 0}; /* the caller goes by the number */
+	int r = name_cgroup(user, session, &cgroup);
+
+	if (r == 0)
+		r = find_roots(&roots, &ignored);
+	for (size_t i = 0; i < roots.count && r == 0; i++) {
+		cleanup_close int ours_fd = openat(roots.fd[i], OURS, DIRECTORY);
+
+		/* Ignored: as in remove_by(). */
+		if (ours_fd >= 0)
+			(void)unlinkat(ours_fd, cgroup.user, AT_REMOVEDIR);
+	}
+	return r;
+}
+
 static bool is_unified(const char *controller)
 {
 	return strcmp(controller, UNIFIED) == 0;

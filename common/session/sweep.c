@@ -23,8 +23,11 @@ static int sweep_cgroup(const char *id, unsigned int kill_ms)
 	memcpy(user, id, size);
 	user[size] = '\0';
 	r = isp_cgroup_open(user, id, &cgroup);
+	/* It may have died between the two: then the user's directory is all there is. */
+	if (r == -ENOENT)
+		return isp_cgroup_forget(user, id);
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+		return r;
 	r = isp_cgroup_kill(&cgroup, kill_ms);
 	return r < 0 ? r : isp_cgroup_remove(&cgroup);
 }

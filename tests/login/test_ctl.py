@@ -180,6 +180,17 @@ def test_gc_cleans_up_and_counts(host, dead):
     assert (store / "home").is_dir() and pathlib.Path("/etc/passwd").stat().st_size > 0
 
 
+def test_gc_removes_what_a_supervisor_began_with(host, dead):
+    # killed after the first mkdir: the user's directory, in one hierarchy, and no session in it
+    dead()
+    for path in host.cgroups():
+        if pathlib.Path(path).name == DEAD:
+            pathlib.Path(path).rmdir()
+    assert host.cgroups()
+    assert run("ispawnctl", "gc").returncode == 0
+    assert host.sessions() == [] and host.cgroups() == []
+
+
 def test_gc_leaves_a_login_that_is_being_built_alone(host):
     host.sh("guest", "true")
     assert not host.wait_clean()

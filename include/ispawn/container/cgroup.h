@@ -62,6 +62,10 @@ ISP_MUST_CHECK int isp_cgroup_create(const char *user, const char *session,
  * elsewhere). */
 ISP_MUST_CHECK int isp_cgroup_open(const char *user, const char *session, struct isp_cgroup *ret);
 
+/** isp_cgroup_forget() - remove the USER of a session that has no leaf, unless there are others.
+ * Return: 0; -EINVAL names; -errno. */
+ISP_MUST_CHECK int isp_cgroup_forget(const char *user, const char *session);
+
 /*
  * Moving is done without the kernel's lock on all forks, which is had only after a grace period of
  * milliseconds.  Kernel: CLONE_INTO_CGROUP (Linux 5.7, v2) and a thread that writes itself into a
