@@ -14,6 +14,7 @@
 
 #define SYSLOG_SOCKET "/dev/log"
 #define HEADER_SIZE 256
+#define IDENTIFIER_SIZE 65
 #define FACILITY LOG_FAC(LOG_AUTHPRIV)
 
 static struct iovec part(const void *bytes, size_t size)
@@ -40,41 +41,50 @@ static int send_to(const char *path, struct iovec *parts, size_t count)
 	return 0;
 }
 
+/* Threat: a set-user-ID application's name is what its caller calls it, and a newline in it would
+ * end the field and begin the next. */
 static int send_native(const struct isp_journald_entry *entry)
 {
+	char identifier[IDENTIFIER_SIZE];
 	const struct isp_line *line = entry->line;
 	size_t prefix_size = strlen(entry->prefix);
 	uint64_t size = htole64(prefix_size + line->text_size);
 	char header[HEADER_SIZE];
-	/* The message in the form that holds whatever bytes. */
-	int n = snprintf(header, sizeof(header),
-			 "SYSLOG_IDENTIFIER=%.64s\nSYSLOG_FACILITY=%d\nSYSLOG_PID=%d\n"
-			 "PRIORITY=%d\nMESSAGE\n",
-			 entry->identifier, FACILITY, getpid(), entry->priority);
 	struct iovec parts[] = {
-		part(header, n > 0 ? (size_t)n : 0),
+		part(header, 0),
 		part(&size, sizeof(size)),
 		part(entry->prefix, prefix_size),
 		part(line->text, line->text_size),
 		part("\n", 1),
 		part(line->fields, line->fields_size),
 	};
+	int n;
 
+	isp_escape(identifier, sizeof(identifier), entry->identifier);
+	/* The message in the form that holds whatever bytes. */
+	n = snprintf(header, sizeof(header),
+		     "SYSLOG_IDENTIFIER=%s\nSYSLOG_FACILITY=%d\nSYSLOG_PID=%d\n"
+		     "PRIORITY=%d\nMESSAGE\n",
+		     identifier, FACILITY, getpid(), entry->priority);
+	parts[0].iov_len = n > 0 ? (size_t)n : 0;
 	return send_to(ISP_JOURNALD_SOCKET, parts, ISP_ARRAY_SIZE(parts));
 }
 
 static int send_syslog(const struct isp_journald_entry *entry)
 {
-	char header[HEADER_SIZE];
-	/* Without a time: whoever receives it has a clock, too. */
-	int n = snprintf(header, sizeof(header), "<%d>%.64s[%d]: ", LOG_AUTHPRIV | entry->priority,
-			 entry->identifier, getpid());
+	char header[HEADER_SIZE], identifier[IDENTIFIER_SIZE];
 	struct iovec parts[] = {
-		part(header, n > 0 ? (size_t)n : 0),
+		part(header, 0),
 		part(entry->prefix, strlen(entry->prefix)),
 		part(entry->line->text, entry->line->text_size),
 	};
+	int n;
 
+	isp_escape(identifier, sizeof(identifier), entry->identifier);
+	/* Without a time: whoever receives it has a clock, too. */
+	n = snprintf(header, sizeof(header), "<%d>%s[%d]: ", LOG_AUTHPRIV | entry->priority,
+		     identifier, getpid());
+	parts[0].iov_len = n > 0 ? (size_t)n : 0;
 	return send_to(SYSLOG_SOCKET, parts, ISP_ARRAY_SIZE(parts));
 }
 

@@ -2,6 +2,7 @@
 """The log: fields where journald is, syslog elsewhere, the same words in both, and no login waits for it."""
 import os
 import re
+import shutil
 import signal
 
 import pytest
@@ -93,6 +94,15 @@ def test_what_others_chose_cannot_make_a_field(host, journal):
     assert tenant["ISPAWN_USER"] == "guest"
     assert tenant["ISPAWN_COMMAND"] == r"""-c true '\x0aISPAWN_USER=root\x0aMESSAGE=forged\x1b[31m\\\"'"""
     assert tenant["MESSAGE"].isprintable()
+
+
+def test_what_a_caller_names_su_cannot_make_a_field(host, journal):
+    """The application's name is its argv[0], and su's is its caller's: it ends no field and begins none."""
+    name = "su\nPRIORITY=0\nISPAWN_USER=root"
+    host.config(DEFAULT_CONFIG + "\nnonsense\n")
+    assert run(name, "guest", "-c", "true", executable=shutil.which("su")).returncode != 0
+    entry = journal.wait("denied", r"su\x0aPRIORITY=0\x0aISPAWN_USER=root")
+    assert (entry["ISPAWN_USER"], entry["PRIORITY"]) == ("guest", "3")
 
 
 def test_a_journald_that_hangs_holds_no_login(host, log):

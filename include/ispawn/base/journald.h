@@ -18,7 +18,7 @@
 
 /**
  * struct isp_journald_entry - what is sent
- * @identifier: SYSLOG_IDENTIFIER, the program
+ * @identifier: SYSLOG_IDENTIFIER, the program; untrusted, is escaped
  * @priority:   as for syslog(3), without a facility: it is authpriv
  * @prefix:     before the line's text; "" for none
  */
