@@ -68,6 +68,9 @@ static const char *find_text(const char *line)
 	size_t size = strcspn(tag, "[: ");
 	const char *text = tag + size;
 
+	/* Threat: journalctl(1) indents what follows a newline in somebody else's text. */
+	if (line[0] == ' ')
+		return NULL;
 	if (*text == '[')
 		text += strcspn(text, "]") + (strchr(text, ']') != NULL);
 	if (strncmp(text, ": ", 2) != 0)

@@ -210,6 +210,14 @@ def test_the_journal_comes_first_and_is_asked_for_roots_lines(journal):
     assert (journal / "stdin").read_text() == "/dev/null\n"
 
 
+def test_a_newline_in_somebody_elses_text_begins_no_line_of_ours(journal):
+    """journalctl(1) indents what follows a newline by the width of what stands before the text."""
+    text = "sudo[1]: a name\n" + 42 * " " + "25 13:00:00 testhost " + start("guest.00000009")
+    write(text, start("guest.00000001"), path=pathlib.Path("/var/log/as-journalctl-says"))
+    for arguments in [], ["guest"]:
+        assert log(*arguments) == [f"{STAMPS[0]} {start('guest.00000001')}"]
+
+
 def test_the_journal_is_followed(journal):
     write(start("guest.00000001"), path=pathlib.Path("/var/log/as-journalctl-says"))
     pathlib.Path("/var/log/then").write_text("echo $$ > /var/log/then.pid; exec sleep 600\n")
