@@ -17,7 +17,9 @@ pid_t isp_sys_clone3(struct clone_args *args, size_t size)
 }
 
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-/* In assembly, since the child wakes up on another stack: no function of ours can return there. */
+/* In assembly, since the child wakes up on another stack: no function of ours can return there.
+ * Order: registers by name, that the kernel keeps; of the compiler's choice, one could be %rbp,
+ * which is emptied before the other is read. */
 static long clone_onto_stack(struct clone_args *args, int (*run)(void *), void *closure)
 {
 	long result;
@@ -32,7 +34,7 @@ static long clone_onto_stack(struct clone_args *args, int (*run)(void *), void *
 			 "1:"
 			 : "=a"(result)
 			 : "0"((long)SYS_clone3), "D"(args),
-			   "S"(sizeof(*args)), [run] "r"(run), [closure] "r"(closure)
+			   "S"(sizeof(*args)), [run] "d"(run), [closure] "b"(closure)
 			 : "rcx", "r11", "cc", "memory");
 	return result;
 }
