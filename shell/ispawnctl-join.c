@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -110,12 +111,37 @@ static uid_t read_root_uid(int init_fd)
 	return (uid_t)outside;
 }
 
+/* Threat: a tenant with the rights of the container's root may trace the program that is started
+ * there, and would have the administrator's limits, where a login's own are lower.
+ * Kernel: unix(7): the peer of a connection is who listened, the supervisor, whose limits are those
+ * of the login.  Not init's: a tenant can lower those, and lock the administrator out. */
+static int read_limits(int connection_fd, struct rlimit *ret_limits, struct isp_error *err)
+{
+	struct ucred who = {.pid = 0};
+	socklen_t size = sizeof(who);
+
+	if (getsockopt(connection_fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 || who.pid <= 0)
+		return isp_err_set(err, ESRCH, ISP_STAGE_TENANT, "find the supervisor");
+	for (int i = 0; i < RLIM_NLIMITS; i++) {
+		struct rlimit ours, *limit = &ret_limits[i];
+
+		if (getrlimit(i, &ours) != 0 || prlimit(who.pid, i, NULL, limit) != 0)
+			return isp_err_set(err, errno, ISP_STAGE_TENANT,
+					   "read the supervisor's limits");
+		if (limit->rlim_max > ours.rlim_max)
+			limit->rlim_max = ours.rlim_max;
+		if (limit->rlim_cur > limit->rlim_max)
+			limit->rlim_cur = limit->rlim_max;
+	}
+	return 0;
+}
+
 /* --- the program -------------------------------------------------------------------------------
  */
 
 /* Between fork and exec.  Threat: an inherited descriptor is a way out of the container
  * (CVE-2024-21626): three are placed, and nothing else stays open. */
-static _Noreturn void be_steward(int program_fd, const int *given_fds)
+static _Noreturn void be_steward(int program_fd, const int *given_fds, const struct rlimit *limits)
 {
 	static char name[] = "ispawn-enter";
 	char *const argv[] = {name, NULL};
@@ -135,12 +161,15 @@ static _Noreturn void be_steward(int program_fd, const int *given_fds)
 	for (int number = 0; number < STEWARD_FDS; number++)
 		is_done = is_done && dup2(moved[number], number) == number;
 	is_done = is_done && isp_sys_close_range(STEWARD_FDS, ~0u, CLOSE_RANGE_CLOEXEC) == 0;
+	for (int i = 0; i < RLIM_NLIMITS; i++)
+		is_done = is_done && setrlimit(i, &limits[i]) == 0;
 	if (is_done)
 		(void)isp_sys_execveat_fd(program_fd, argv, envp); /* returns only on failure */
 	_exit(STATUS_OURS);
 }
 
-static int start_steward(struct entry_wish *wish, const int *given_fds, struct isp_error *err)
+static int start_steward(struct entry_wish *wish, const int *given_fds, const struct rlimit *limits,
+			 struct isp_error *err)
 {
 	cleanup_close int program_fd = -EBADF;
 	int r = isp_path_open_program(ISPAWN_ENTER, false, ISP_STAGE_TENANT, &program_fd, err);
@@ -149,7 +178,7 @@ static int start_steward(struct entry_wish *wish, const int *given_fds, struct i
 		return r;
 	wish->steward = fork();
 	if (wish->steward == 0)
-		be_steward(program_fd, given_fds);
+		be_steward(program_fd, given_fds, limits);
 	return wish->steward < 0 ? isp_err_set(err, errno, ISP_STAGE_TENANT, "fork") : 0;
 }
 
@@ -171,9 +200,12 @@ int join_start(struct entry_wish *wish, int *connection_fd, struct isp_error *er
 	cleanup_close int spec_fd = -EBADF;
 	cleanup_close int ours_fd = -EBADF;
 	cleanup_close int theirs_fd = -EBADF;
+	struct rlimit limits[RLIM_NLIMITS];
 	int pair[2];
 	int r = ask_place(wish, *connection_fd, &init_fd, err);
 
+	if (r == 0)
+		r = read_limits(*connection_fd, limits, err);
 	if (r == 0)
 		r = make_spec(&wish->session->spec, &spec_fd, err);
 	if (r < 0)
@@ -182,7 +214,7 @@ int join_start(struct entry_wish *wish, int *connection_fd, struct isp_error *er
 		return isp_err_set(err, errno, ISP_STAGE_TENANT, "a socket for ispawn-enter");
 	ours_fd = pair[0];
 	theirs_fd = pair[1];
-	r = start_steward(wish, (int[]){theirs_fd, spec_fd, init_fd}, err);
+	r = start_steward(wish, (int[]){theirs_fd, spec_fd, init_fd}, limits, err);
 	if (r < 0)
 		return r;
 	wish->root_uid = read_root_uid(init_fd);

@@ -5,6 +5,7 @@ import fcntl
 import os
 import pathlib
 import re
+import resource
 import socket
 import struct
 import subprocess
@@ -245,6 +246,19 @@ def test_the_administrators_secrets_stay_outside(host):
                 assert "LC_ALL=C.UTF-8" in said.stdout and "TERM=vt100" in said.stdout
     finally:
         os.close(secret)
+
+
+def test_the_administrators_limits_stay_outside(host):
+    """Who traces root's program has its limits: they are the login's, and what a tenant does to init's is nothing."""
+    host.guest(*PLACES["root"])
+    with host.open_session("guest"):
+        supervisor, = host.pids("ispawn-supervisor")
+        init, = host.pids("ispawn-init")
+        assert resource.getrlimit(resource.RLIMIT_SIGPENDING)[1] > 77
+        resource.prlimit(supervisor, resource.RLIMIT_SIGPENDING, (77, 77))
+        resource.prlimit(init, resource.RLIMIT_FSIZE, (0, 0))
+        said = enter("--root", "guest", "sh", "-c", "ulimit -f; grep '^Max pending signals' /proc/self/limits").split()
+        assert (said[0], said[-3:-1]) == ("unlimited", ["77", "77"])
 
 
 def test_programs_of_the_administrators_leave_room_for_his_kill(host):
