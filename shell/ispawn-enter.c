@@ -239,11 +239,8 @@ static int hear(struct init *init)
 
 	if (r == -EAGAIN)
 		return 0;
-	if (r <= 0) {
-		if (tenant)
-			tenant_hang_up(tenant);
+	if (r <= 0)
 		return r < 0 ? r : -EPIPE;
-	}
 	isp_message_close_fds(fds, count);
 	if (tenant && message.value > 0 && message.value < NSIG)
 		tenant_signal(tenant, message.value);
@@ -286,6 +283,16 @@ static int turn(struct init *init)
 	if (r == 0 && polled[2].revents)
 		r = hear(init);
 	return r;
+}
+
+/* Whatever was noticed first, a message that could not be sent or the end of file: nobody is there
+ * any more for whom it runs. */
+static void leave(struct init *init)
+{
+	struct isp_tenant *tenant = isp_tenants_by_number(&init->tenants, TENANT);
+
+	if (tenant)
+		tenant_hang_up(tenant);
 }
 
 static int start_tenant(struct init *init, int *ret_status, struct isp_error *err)
@@ -351,5 +358,6 @@ int main(void)
 	}
 	while (r == 0)
 		r = turn(&entry.init);
+	leave(&entry.init);
 	return r == -ECHILD ? 0 : STATUS_OURS;
 }
