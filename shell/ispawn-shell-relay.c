@@ -248,3 +248,24 @@ void relay_run(struct shell *shell, struct ending *ret_ending)
 			loop.is_over = true;
 	}
 }
+
+void relay_tenant(struct shell *shell, const bool is_closed[ISP_REQUEST_STREAMS], int argc,
+		  char **argv, struct ending *ret_ending)
+{
+	struct isp_error err = {0};
+	int r = relay_open_signals(shell);
+
+	if (r < 0)
+		(void)isp_err_set(&err, -r, ISP_STAGE_TENANT, "signalfd");
+	else
+		r = streams_plan(shell, is_closed, &err);
+	if (r == 0)
+		r = streams_ask(shell, argc, argv, &err);
+	if (r == 0) {
+		relay_run(shell, ret_ending);
+		return;
+	}
+	ret_ending->error = err;
+	ret_ending->outcome = OUTCOME_REFUSED;
+	ret_ending->value = STATUS_OURS;
+}

@@ -235,22 +235,8 @@ static int run(struct shell *shell, int argc, char **argv,
 	       const bool is_closed[ISP_REQUEST_STREAMS])
 {
 	static struct ending ending;
-	struct isp_error err = {0};
-	int r = relay_open_signals(shell);
 
-	if (r < 0)
-		(void)isp_err_set(&err, -r, ISP_STAGE_TENANT, "signalfd");
-	else
-		r = streams_plan(shell, is_closed, &err);
-	if (r == 0)
-		r = streams_ask(shell, argc, argv, &err);
-	if (r < 0) {
-		ending.error = err;
-		ending.outcome = OUTCOME_REFUSED;
-		ending.value = STATUS_OURS;
-	} else {
-		relay_run(shell, &ending);
-	}
+	relay_tenant(shell, is_closed, argc, argv, &ending);
 	return finish(shell, &ending);
 }
 

@@ -130,4 +130,9 @@ ISP_MUST_CHECK int relay_open_signals(struct shell *shell);
 /** relay_run() - from OPEN to the end; restores nothing, prints notices to terminals only. */
 void relay_run(struct shell *shell, struct ending *ret_ending);
 
+/** relay_tenant() - all of it, for 0, 1, 2 as they are: signals, streams, the request @argv, the
+ * relay; what cannot be begun is an OUTCOME_REFUSED. */
+void relay_tenant(struct shell *shell, const bool is_closed[ISP_REQUEST_STREAMS], int argc,
+		  char **argv, struct ending *ret_ending);
+
 #endif

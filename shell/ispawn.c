@@ -99,27 +99,6 @@ static int begin(struct run *run, struct shell *shell, int *ret_control_fd, stru
 	return r < 0 ? r : connect_session(&spec, shell, err);
 }
 
-static void relay(struct run *run, struct shell *shell, const bool *is_closed,
-		  struct ending *ret_ending)
-{
-	struct isp_error err = {0};
-	int r = relay_open_signals(shell);
-
-	if (r < 0)
-		(void)isp_err_set(&err, -r, ISP_STAGE_TENANT, "signalfd");
-	else
-		r = streams_plan(shell, is_closed, &err);
-	if (r == 0)
-		r = streams_ask(shell, run->command_count, run->command, &err);
-	if (r == 0) {
-		relay_run(shell, ret_ending);
-		return;
-	}
-	ret_ending->error = err;
-	ret_ending->outcome = OUTCOME_REFUSED;
-	ret_ending->value = STATUS_OURS;
-}
-
 /* --- how it ends ------------------------------------------------------------------------------ */
 
 static int tell_exit(const struct run *run, int status)
@@ -193,7 +172,7 @@ static int run_container(struct run *run, const bool *is_closed)
 	shell.directory = run->working_directory ? run->working_directory : "/";
 	if (begin(run, &shell, &control_fd, &err) < 0)
 		return refuse(&err);
-	relay(run, &shell, is_closed, &ending);
+	relay_tenant(&shell, is_closed, run->command_count, run->command, &ending);
 	terminal_restore(&shell.terminal);
 	if (isp_launch_end(&control_fd, &err) < 0)
 		(void)refuse(&err); /* the command's status is what counts */
