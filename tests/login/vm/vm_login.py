@@ -122,19 +122,6 @@ def test_free_users_have_their_manager(vm):
     assert vm.explained("free")["systemd-user"] == "HOST"
 
 
-def test_explain_knows_when_a_confined_user_gets_a_manager(vm):
-    # and with it units of his own, on the host
-    try:
-        vm.config("[user guest]\nconfine = yes\nother_services = allow\n")
-        told = vm.explained("guest")["systemd-user"]
-        vm.root("loginctl enable-linger guest")
-        started = "systemctl start user@1000.service; systemctl is-active user@1000.service"
-        assert (told, vm.root(started, check=False)) == ("HOST", "active")
-        assert vm.root("readlink /proc/$(pgrep -o -u guest -x systemd)/ns/mnt") == vm.root("readlink /proc/1/ns/mnt")
-    finally:
-        vm.root("loginctl disable-linger guest; systemctl stop user@1000.service; systemctl reset-failed")
-
-
 def test_su_and_login_confine_too(vm, log):
     assert vm.root("su - guest -c 'hostname; readlink /proc/self/ns/pid'").split()[0] == "guest-vmtest"
     child = vm.terminal("root", "exec login -f guest")
