@@ -67,8 +67,7 @@ struct entry {
 	enum isp_privilege privilege; /* of the session's own tenants */
 };
 
-/* --- on the host -------------------------------------------------------------------------------
- */
+/* --- on the host ------------------------------------------------------------------------------ */
 
 /* Root of this container, by the session's policy: whatever the policy lets the user be. */
 static void make_root(struct entry *entry)
@@ -140,8 +139,7 @@ static int join_cgroup(struct entry *entry, struct isp_error *err)
 	return r < 0 ? r : isp_cgroup_join(&cgroup, err);
 }
 
-/* --- across ------------------------------------------------------------------------------------
- */
+/* --- across ----------------------------------------------------------------------------------- */
 
 /* The parent's death is known by the socket, too; until the drop is done it is also a signal. */
 static int join_namespaces(struct entry *entry, struct isp_error *err)
@@ -224,8 +222,7 @@ static const struct {
 	{"proof", prove},
 };
 
-/* --- inside ------------------------------------------------------------------------------------
- */
+/* --- inside ----------------------------------------------------------------------------------- */
 
 /* Return: 0 go on; -EPIPE nobody listens any more; other -errno. */
 static int hear(struct init *init)

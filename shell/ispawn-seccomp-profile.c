@@ -81,8 +81,7 @@ static const struct word architectures[] = {
 	{"SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64},
 };
 
-/* --- words ---------------------------------------------------------------------------------------
- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 static const struct word *find_word(const struct word *words, size_t count, const char *name)
 {
@@ -92,8 +91,7 @@ static const struct word *find_word(const struct word *words, size_t count, cons
 	return NULL;
 }
 
-/* --- actions ------------------------------------------------------------------------------------
- */
+/* --- actions ---------------------------------------------------------------------------------- */
 
 static int errno_of(const char *name)
 {
@@ -157,8 +155,7 @@ static int read_action(const json_t *object, const char *key, const char *number
 	return 0;
 }
 
-/* --- conditions ---------------------------------------------------------------------------------
- */
+/* --- conditions ------------------------------------------------------------------------------- */
 
 /* Two numbers; of a release, @has_more, whatever follows. */
 static int parse_version(const char *text, bool has_more, unsigned int *ret_kernel,
@@ -284,8 +281,7 @@ static int is_meant(const json_t *rule, const char *key, const struct circumstan
 	return 0;
 }
 
-/* --- rules --------------------------------------------------------------------------------------
- */
+/* --- rules ------------------------------------------------------------------------------------ */
 
 static int read_comparison(json_t *object, struct rule *rule, struct isp_error *err)
 {
@@ -384,8 +380,7 @@ static int read_rules(const json_t *profile, const struct circumstances *now, st
 	return 0;
 }
 
-/* --- architectures ------------------------------------------------------------------------------
- */
+/* --- architectures ---------------------------------------------------------------------------- */
 
 /* struct coverage - which of this machine's architectures the profile is for */
 struct coverage {
@@ -458,8 +453,7 @@ static int read_architectures(const json_t *profile, struct coverage *coverage,
 	return 0;
 }
 
-/* --- the whole ----------------------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 /* TSYNC is for threads, of which there is one.  LOG lets a tenant write to the host's log, and
  * SPEC_ALLOW takes a protection of the processor's off. */

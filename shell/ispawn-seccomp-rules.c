@@ -101,8 +101,7 @@ void rules_free(struct rules *rules)
 	}
 }
 
-/* --- narrow arguments ---------------------------------------------------------------------------
- */
+/* --- narrow arguments ------------------------------------------------------------------------- */
 
 static enum worth weigh_masked(struct scmp_arg_cmp *c)
 {
@@ -143,8 +142,7 @@ static bool narrow(const struct rule *rule, struct rule *ret)
 	return true;
 }
 
-/* --- rules --------------------------------------------------------------------------------------
- */
+/* --- rules ------------------------------------------------------------------------------------ */
 
 /* Return: 1 it stands already; 0 it is remembered; -EINVAL it clashes with one; -ENOMEM. */
 static int remember(struct rules *rules, const struct rule *rule, int number)
@@ -258,8 +256,7 @@ int rules_add(struct rules *rules, const struct rule *rule, struct isp_error *er
 	return 0;
 }
 
-/* --- the program --------------------------------------------------------------------------------
- */
+/* --- the program ------------------------------------------------------------------------------ */
 
 /* EPERM for a call that is younger than the profile breaks C libraries, which try the newest first
  * (pitfall 43); and a profile that allows by default knows nothing of it. */

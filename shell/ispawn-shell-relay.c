@@ -249,6 +249,13 @@ void relay_run(struct shell *shell, struct ending *ret_ending)
 	}
 }
 
+void relay_refuse(const struct isp_error *err, struct ending *ret_ending)
+{
+	ret_ending->error = *err;
+	ret_ending->outcome = OUTCOME_REFUSED;
+	ret_ending->value = STATUS_OURS;
+}
+
 void relay_tenant(struct shell *shell, const bool is_closed[ISP_REQUEST_STREAMS], int argc,
 		  char **argv, struct ending *ret_ending)
 {
@@ -261,11 +268,8 @@ void relay_tenant(struct shell *shell, const bool is_closed[ISP_REQUEST_STREAMS]
 		r = streams_plan(shell, is_closed, &err);
 	if (r == 0)
 		r = streams_ask(shell, argc, argv, &err);
-	if (r == 0) {
+	if (r == 0)
 		relay_run(shell, ret_ending);
-		return;
-	}
-	ret_ending->error = err;
-	ret_ending->outcome = OUTCOME_REFUSED;
-	ret_ending->value = STATUS_OURS;
+	else
+		relay_refuse(&err, ret_ending);
 }

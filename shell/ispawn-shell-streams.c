@@ -180,8 +180,7 @@ static mode_t current_umask(void)
 	return mask;
 }
 
-/* For the log alone, cut to fit; the supervisor escapes it. */
-static void describe_command(char ret_text[ISP_MESSAGE_TEXT_SIZE], int argc, char **argv)
+void streams_describe(char ret_text[ISP_MESSAGE_TEXT_SIZE], int argc, char **argv)
 {
 	size_t used = 0;
 
@@ -253,7 +252,7 @@ int streams_ask(struct shell *shell, int argc, char **argv, struct isp_error *er
 	r = write_request(shell, is_login, argc, argv, &request_fd, err);
 	if (r < 0)
 		return r;
-	describe_command(open.text, argc, argv);
+	streams_describe(open.text, argc, argv);
 	fds[0] = request_fd;
 	for (int i = 0; i < ISP_REQUEST_STREAMS; i++)
 		if (shell->streams.kinds[i] == ISP_STREAM_PASSED)

@@ -99,6 +99,10 @@ ISP_MUST_CHECK int streams_plan(struct shell *shell, const bool is_closed[ISP_RE
 /** streams_ask() - write the request and send OPEN, then let go of what now lives inside. */
 ISP_MUST_CHECK int streams_ask(struct shell *shell, int argc, char **argv, struct isp_error *err);
 
+/** streams_describe() - the words of a command in one, for the log alone: cut to fit, and escaped
+ * by whoever logs it. */
+void streams_describe(char ret_text[ISP_MESSAGE_TEXT_SIZE], int argc, char **argv);
+
 /** streams_connect() - open the channels, once the tenant and its pty are there. */
 ISP_MUST_CHECK int streams_connect(struct shell *shell, struct isp_error *err);
 
@@ -129,6 +133,9 @@ ISP_MUST_CHECK int relay_open_signals(struct shell *shell);
 
 /** relay_run() - from OPEN to the end; restores nothing, prints notices to terminals only. */
 void relay_run(struct shell *shell, struct ending *ret_ending);
+
+/** relay_refuse() - the end of what could not be begun, for the reason in @err. */
+void relay_refuse(const struct isp_error *err, struct ending *ret_ending);
 
 /** relay_tenant() - all of it, for 0, 1, 2 as they are: signals, streams, the request @argv, the
  * relay; what cannot be begun is an OUTCOME_REFUSED. */

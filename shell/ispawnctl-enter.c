@@ -106,8 +106,7 @@ static const struct isp_listed *choose(const struct sessions *sessions, const ch
 	return NULL;
 }
 
-/* --- what is told ------------------------------------------------------------------------------
- */
+/* --- what is told ----------------------------------------------------------------------------- */
 
 /* Who logged in, whatever he has become since (sudo): 4294967295 when nobody did. */
 static unsigned int login_uid(void)
@@ -126,15 +125,9 @@ static unsigned int login_uid(void)
 static void log_entry(const struct entry_wish *wish)
 {
 	struct isp_line line = {0};
-	char command[COMMAND_LOG_SIZE] = "";
-	size_t used = 0;
+	char command[ISP_MESSAGE_TEXT_SIZE] = "";
 
-	for (int i = 0; i < wish->command_count && used < sizeof(command) - 1; i++) {
-		int n = snprintf(command + used, sizeof(command) - used, "%s%.*s", i > 0 ? " " : "",
-				 (int)sizeof(command), wish->command[i]);
-
-		used += n > 0 ? (size_t)n : 0;
-	}
+	streams_describe(command, wish->command_count, wish->command);
 	isp_line_add(&line, "session", "%s", wish->session->id);
 	isp_line_add(&line, "event", "enter");
 	isp_line_add(&line, "loginuid", "%u", login_uid());
@@ -187,8 +180,7 @@ static int tell(const struct entry_wish *wish, const struct ending *ending)
 	return STATUS_OURS;
 }
 
-/* --- the relay ---------------------------------------------------------------------------------
- */
+/* --- the relay -------------------------------------------------------------------------------- */
 
 static bool is_kept(const char *entry)
 {
@@ -259,13 +251,10 @@ static void relay(const struct entry_wish *wish, struct shell *shell, const bool
 		r = await_answer(shell->connection_fd, &err);
 	if (r == 0 && (r = relay_open_signals(shell)) < 0)
 		(void)isp_err_set(&err, -r, ISP_STAGE_TENANT, "signalfd");
-	if (r == 0) {
+	if (r == 0)
 		relay_run(shell, ret_ending);
-		return;
-	}
-	ret_ending->error = err;
-	ret_ending->outcome = OUTCOME_REFUSED;
-	ret_ending->value = STATUS_OURS;
+	else
+		relay_refuse(&err, ret_ending);
 }
 
 static int enter(struct entry_wish *wish, const bool *is_closed)

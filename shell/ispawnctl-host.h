@@ -36,8 +36,7 @@ struct program {
 ISP_MUST_CHECK int program_run(const struct program *program, char **ret_output, int *ret_status,
 			       struct isp_error *err);
 
-/* --- ispawnctl-sshd.c: sshd's effective configuration for one user -----------------------------
- */
+/* --- ispawnctl-sshd.c: sshd's effective configuration for one user ---------------------------- */
 
 /** struct sshd - starts `= { 0 }`, ends sshd_free() */
 struct sshd {
@@ -108,8 +107,7 @@ bool pam_has_file(const char *service);
 void pam_stack_free(struct pam_stack *stack);
 #define cleanup_pam_stack __attribute__((cleanup(pam_stack_free)))
 
-/* --- ispawnctl-pamwalk.c: what a stack makes of the module's answer ----------------------------
- */
+/* --- ispawnctl-pamwalk.c: what a stack makes of the module's answer --------------------------- */
 
 /** struct pam_finding - lines are borrowed from the stack */
 struct pam_finding {
@@ -124,8 +122,7 @@ struct pam_finding {
 
 void pam_walk(const struct pam_stack *stack, struct pam_finding *ret_finding);
 
-/* --- ispawnctl-account.c: one user in one service ----------------------------------------------
- */
+/* --- ispawnctl-account.c: one user in one service --------------------------------------------- */
 
 enum place { PLACE_CONFINED, PLACE_DENIED, PLACE_HOST };
 
@@ -194,8 +191,7 @@ bool is_listed_shell(const char *shell);
 /** is_login_shell() - could a login run it? Not when it is missing, nologin or false. */
 bool is_login_shell(const char *shell);
 
-/* --- ispawnctl-ways.c: every way in ------------------------------------------------------------
- */
+/* --- ispawnctl-ways.c: every way in ----------------------------------------------------------- */
 
 #define WAYS_MAX 128
 
@@ -224,15 +220,13 @@ void ways_of_ssh(const struct account *account, const struct sshd *sshd,
  * when there are more than WAYS_MAX. */
 struct way *ways_add(struct ways *ways, const char *name, const char *what);
 
-/* --- ispawnctl-jobs.c: who may leave jobs for later -------------------------------------------
- */
+/* --- ispawnctl-jobs.c: who may leave jobs for later ------------------------------------------- */
 
 /** jobs_judge() - where @way (cron, at) ends on the host: nowhere for who may leave no job and has
  * none. */
 void jobs_judge(const struct isp_subject *subject, const char *way, struct verdict *verdict);
 
-/* --- ispawnctl-doctor*.c: findings --------------------------------------------------------------
- */
+/* --- ispawnctl-doctor*.c: findings ------------------------------------------------------------ */
 
 /** struct doctor - what has been found so far */
 struct doctor {

@@ -28,8 +28,7 @@
 
 enum { STEWARD_SOCKET_FD = 3, STEWARD_SPEC_FD, STEWARD_INIT_FD, STEWARD_FDS };
 
-/* --- the place ---------------------------------------------------------------------------------
- */
+/* --- the place -------------------------------------------------------------------------------- */
 
 static void describe(const struct entry_wish *wish, char ret_text[ISP_MESSAGE_TEXT_SIZE])
 {
@@ -136,8 +135,7 @@ static int read_limits(int connection_fd, struct rlimit *ret_limits, struct isp_
 	return 0;
 }
 
-/* --- the program -------------------------------------------------------------------------------
- */
+/* --- the program ------------------------------------------------------------------------------ */
 
 /* Between fork and exec.  Threat: an inherited descriptor is a way out of the container
  * (CVE-2024-21626): three are placed, and nothing else stays open. */

@@ -39,8 +39,7 @@ struct wish {
 	bool is_followed;
 };
 
-/* --- which lines -------------------------------------------------------------------------------
- */
+/* --- which lines ------------------------------------------------------------------------------ */
 
 static const char *skip_words(const char *at, size_t count)
 {
@@ -147,8 +146,7 @@ static void take_lines(const struct wish *wish, FILE *in)
 	}
 }
 
-/* --- journald ----------------------------------------------------------------------------------
- */
+/* --- journald --------------------------------------------------------------------------------- */
 
 static bool has_journal(void)
 {
@@ -250,8 +248,7 @@ static int read_journal(const struct wish *wish)
 	return STATUS_FAILED;
 }
 
-/* --- files -------------------------------------------------------------------------------------
- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 /* A daemon's directory may belong to its group: no link is followed, nothing else is waited for. */
 static FILE *open_file(const char *path)

@@ -81,8 +81,7 @@ void screen_close(struct screen *screen)
 	isp_fd_close(&screen->signal_fd);
 }
 
-/* --- one picture -------------------------------------------------------------------------------
- */
+/* --- one picture ------------------------------------------------------------------------------ */
 
 void screen_begin(struct screen *screen)
 {
@@ -109,8 +108,7 @@ void screen_end(void)
 	put(CLEAR_REST);
 }
 
-/* --- between two -------------------------------------------------------------------------------
- */
+/* --- between two ------------------------------------------------------------------------------ */
 
 static enum screen_event take_signal(struct screen *screen)
 {

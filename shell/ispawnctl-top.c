@@ -46,8 +46,7 @@ struct wish {
 	bool is_once, is_json;
 };
 
-/* --- looking -----------------------------------------------------------------------------------
- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 static void look_free(struct look *look)
 {
@@ -135,8 +134,7 @@ static int look_again(struct look *look, struct isp_error *err)
 	return 0;
 }
 
-/* --- for people --------------------------------------------------------------------------------
- */
+/* --- for people ------------------------------------------------------------------------------- */
 
 static void show_session(const struct load *load, char *cell)
 {
@@ -301,8 +299,7 @@ static void put_sums(struct screen *screen, const struct look *look)
 	screen_line(screen, "");
 }
 
-/* --- for programs ------------------------------------------------------------------------------
- */
+/* --- for programs ----------------------------------------------------------------------------- */
 
 static void write_number(struct isp_json *json, const char *key, bool is_known, uint64_t value)
 {
@@ -345,8 +342,7 @@ static void write_json(const struct look *look)
 	(void)fputc('\n', stdout);
 }
 
-/* --- the verb ----------------------------------------------------------------------------------
- */
+/* --- the verb --------------------------------------------------------------------------------- */
 
 static int print_once(const struct wish *wish)
 {

@@ -70,8 +70,7 @@ static void add_login(const struct account *account, const char *name, const cha
 	service_free(&service);
 }
 
-/* --- services that run what they like ----------------------------------------------------------
- */
+/* --- services that run what they like --------------------------------------------------------- */
 
 static void judge_foreign(const struct account *account, const char *name,
 			  const struct service *service, struct verdict *v)

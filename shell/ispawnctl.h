@@ -85,8 +85,7 @@ ISP_MUST_CHECK int probe_rootfs(const char *template_path, enum isp_rootfs rootf
 /** probe_store() - idmapped mounts on the store's file system, for home = private */
 ISP_MUST_CHECK int probe_store(struct isp_error *err);
 
-/* --- ispawnctl-profile.c: system call filters other than the default ---------------------------
- */
+/* --- ispawnctl-profile.c: system call filters other than the default -------------------------- */
 
 /** probe_learn() - the filter, its proof, and whether the kernel logs for it */
 ISP_MUST_CHECK int probe_learn(struct isp_error *err);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* spread.c - which processors do the other sessions use? contract in ispawn/session/supervise.h */
 #include "ispawn/base/fd.h"
-#include "ispawn/base/parse.h"
 #include "ispawn/container/cpus.h"
 #include "ispawn/session/supervise.h"
 #include "registry_private.h"
@@ -18,15 +17,10 @@
  * now: that would put a session on a busier processor than need be, and nothing else. */
 static pid_t supervisor_of(int sessions_fd, const char *id)
 {
-	cleanup_free char *text = NULL;
 	char path[NAME_MAX + sizeof("/pid")];
-	uint64_t pid = 0;
 
 	(void)snprintf(path, sizeof(path), "%s/pid", id); /* fits */
-	if (isp_fd_read_file(sessions_fd, path, 24, &text) < 0)
-		return 0;
-	text[strcspn(text, "\n")] = '\0';
-	return isp_parse_u64(text, 1, INT_MAX, &pid) < 0 ? 0 : (pid_t)pid;
+	return isp_registry_read_pid(sessions_fd, path);
 }
 
 static void look_around(int entry_fd, const struct isp_spec *spec, struct isp_cpus_taken *taken)

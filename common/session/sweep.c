@@ -100,12 +100,12 @@ void isp_listed_free(struct isp_listed *listed)
 	isp_spec_free(&listed->spec);
 }
 
-static pid_t read_pid(int dir_fd)
+pid_t isp_registry_read_pid(int dir_fd, const char *path)
 {
 	cleanup_free char *text = NULL;
 	uint64_t number = 0;
 
-	if (isp_fd_read_file(dir_fd, "pid", 16, &text) < 0)
+	if (isp_fd_read_file(dir_fd, path, 16, &text) < 0)
 		return 0;
 	text[strcspn(text, "\n")] = '\0';
 	return isp_parse_u64(text, 1, INT32_MAX, &number) == 0 ? (pid_t)number : 0;
@@ -140,7 +140,7 @@ static int read_listed(int sessions_fd, const char *id, struct isp_listed *ret)
 		return -EINVAL;
 	if (fstat(spec_fd, &st) == 0)
 		ret->started_s = st.st_mtim.tv_sec;
-	ret->supervisor = read_pid(fd);
+	ret->supervisor = isp_registry_read_pid(fd, "pid");
 	return 0;
 }
 

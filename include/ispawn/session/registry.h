@@ -11,7 +11,7 @@
  *
  *	socket	where ispawn-shell, ispawnctl and other supervisors connect; the user's, 0600
  *	spec	the frozen spec, 0600 root's, for those who list
- *	pid	the supervisor's, for people; nothing of ours trusts it
+ *	pid	the supervisor's, for people, and a hint for spread.c; nothing of ours trusts it
  */
 #ifndef ISPAWN_SESSION_REGISTRY_H
 #define ISPAWN_SESSION_REGISTRY_H
