@@ -62,7 +62,7 @@ MODULE  := $(wildcard pam_module/*.c)
 RELAY   := $(addprefix shell/ispawn-shell-,streams.c terminal.c relay.c)
 CTL     := $(wildcard shell/ispawnctl*.c) $(RELAY)
 SHELL_  := $(wildcard shell/ispawn-shell*.c)
-INIT    := $(wildcard shell/ispawn-init*.c)
+INIT    := $(wildcard shell/ispawn-init*.c) shell/ispawn-supervisor-names.c
 SUPER   := $(wildcard shell/ispawn-supervisor*.c)
 DOOR    := $(wildcard shell/ispawn-door*.c)
 SECCOMP := $(wildcard shell/ispawn-seccomp*.c)
@@ -136,7 +136,7 @@ $(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
 endif
 $(BUILD)/ispawn-init: $(call objects,static,$(INIT)) $(BUILD)/static/libispawn.a
-	$(CC) -static-pie -o $@ $^ $(SAN_TRAP) $(LINKHARD) $(LDFLAGS)
+	$(CC) -static-pie -o $@ $^ $(SAN_TRAP) $(LINKHARD) $(LDFLAGS) -lcap-ng
 $(BUILD)/ispawn-shell: $(call objects,static,$(SHELL_)) $(BUILD)/static/libispawn.a
 	$(CC) -static-pie -o $@ $^ $(SAN_TRAP) $(LINKHARD) $(LDFLAGS)
 

@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * ispawn-init - PID 1 of a container
+ * ispawn-init - builds its container from inside, then is its PID 1
  *
- * Runs as the tenant itself: same ids, no capability, no file of the host.  Whoever takes it over
- * has gained nothing.  It is started by the builder with the arguments {"ispawn-init", SHELL}, the
- * supervisor's socket on 3, the frozen spec on 4 and /dev/null on 0, 1 and 2; it links nothing, so
- * that no file of the container is loaded into it.
+ * Executed by the supervisor's clone, with /dev/null on 0, 1 and 2, the supervisor's socket on 3
+ * and the frozen spec on 4, and the mode 0711, so that nobody traces it from its first instruction
+ * on.  It is root of the container's own user namespace until the builder's last steps; from then
+ * on it is the tenant itself: same ids, no capability, no file of the host.  Whoever takes it over
+ * then has gained nothing.  It links nothing at run time, so that no file of the container is
+ * loaded into it.
  *
  * Theory of operation:
  *   1. block signals, so that nothing happens between two instructions below
- *   2. read the spec, say UP
- *   3. until the supervisor closes its end: start tenants, pass signals on, reap, report
- *   4. then kill everything and leave; the kernel ends the PID namespace with us
- * The supervisor's death is covered three times: the builder's parent-death signal, the end of file
- * on 3, and EPIPE on whatever we send.
+ *   2. read the spec; take the steps that need nothing else (ispawn/container/builder.h)
+ *   3. take over what the supervisor has made, take the other steps, say UP
+ *   4. until the supervisor closes its end: start tenants, pass signals on, reap, report
+ *   5. then kill everything and leave; the kernel ends the PID namespace with us
+ * The supervisor's death is covered three times: the parent-death signal, the end of file on 3, and
+ * EPIPE on whatever we send.
  *
- * What it takes from the supervisor: OPEN, SIGNAL, HANGUP, STOP, in any order; anything else is a
- * broken supervisor, and ends the container like a dead one.
+ * What it takes from the supervisor as PID 1: OPEN, SIGNAL, HANGUP, STOP, in any order; anything
+ * else is a broken supervisor, and ends the container like a dead one.
  */
 #include "ispawn-init.h"
+
+#include "ispawn/container/builder.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -29,9 +34,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-
-#define SUPERVISOR_FD 3
-#define SPEC_FD 4
 
 /* Order: the pollfds of the two fixed sources come first. */
 enum { POLL_SUPERVISOR, POLL_SIGNALS, POLL_STARTS };
@@ -175,7 +177,7 @@ static int turn(struct init *init)
 
 static int read_spec(struct init *init, struct isp_error *err)
 {
-	cleanup_close int spec_fd = SPEC_FD;
+	cleanup_close int spec_fd = ISP_INIT_SPEC_FD;
 	cleanup_free char *bytes = NULL;
 	size_t size = 0;
 	int r;
@@ -197,40 +199,48 @@ static int tell_failed(struct init *init, int r, struct isp_error *err)
 	return r;
 }
 
+static int watch_children(struct init *init)
+{
+	sigset_t child;
+
+	(void)sigemptyset(&child);
+	(void)sigaddset(&child, SIGCHLD);
+	init->signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	return init->signal_fd < 0 ? -errno : 0;
+}
+
 static int set_up(struct init *init)
 {
 	struct isp_message up = {.type = ISP_MESSAGE_UP};
 	struct isp_error err = {0};
-	sigset_t child;
 	int r;
 
-	if (fcntl(SUPERVISOR_FD, F_SETFD, FD_CLOEXEC) != 0)
+	if (fcntl(ISP_INIT_SOCKET_FD, F_SETFD, FD_CLOEXEC) != 0)
 		return tell_failed(init, -errno, &err);
 	/* Threat: a tenant that reads PID 1's memory or opens its descriptors.  The installed mode
 	 * (0711) has done this since the exec; this holds when it was installed otherwise. */
 	if (prctl(PR_SET_DUMPABLE, 0) != 0)
 		return tell_failed(init, -errno, &err);
-	(void)sigemptyset(&child);
-	(void)sigaddset(&child, SIGCHLD);
-	init->signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (init->signal_fd < 0)
-		return tell_failed(init, -errno, &err);
 	r = read_spec(init, &err);
+	if (r == 0)
+		r = init_build(init, &err);
+	if (r == 0)
+		r = watch_children(init);
 	return r < 0 ? tell_failed(init, r, &err) : init_tell(init, &up, NULL, 0);
 }
 
 int main(int argc, char **argv)
 {
-	static struct init init = {.supervisor_fd = SUPERVISOR_FD, .has_told = true};
+	static struct init init = {.supervisor_fd = ISP_INIT_SOCKET_FD, .has_told = true};
 	sigset_t all;
 	int r;
 
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
 	/* kill(-1) below would reach every process of whoever tries this by hand. */
-	if (getpid() != 1 || argc != 2)
+	(void)argv;
+	if (getpid() != 1 || argc != 1)
 		return STATUS_OURS;
-	init.shell = argv[1];
 	r = set_up(&init);
 	while (r == 0)
 		r = turn(&init);

@@ -2,9 +2,10 @@
 /*
  * ispawn-init.h - what the parts of PID 1 share
  *
- * Theory of operation: ispawn-init.c is the loop that talks to the supervisor and reaps;
+ * Theory of operation: ispawn-init-build.c makes the container, as root of it; from there on
+ * everything runs as the tenant.  ispawn-init.c is the loop that talks to the supervisor and reaps;
  * ispawn-init-tenant.c turns an OPEN into a process, up to its exec; -report.c tells how that went
- * and passes signals on.  These two serve ispawn-enter as well, which has one tenant.  Nothing
+ * and passes signals on.  The last two serve ispawn-enter as well, which has one tenant.  Nothing
  * waits: a tenant whose exec hangs (a dead file system under its home) must not keep the others
  * from being reaped, so the outcome of an exec is an event of the loop like any other.
  */
@@ -33,6 +34,14 @@ struct init {
 	bool has_told;
 	struct isp_tenants tenants;
 };
+
+/**
+ * init_build() - take all steps of the builder; afterwards the caller is a tenant
+ * @init: its spec is read; its shell is found
+ * Runs as: root of the container's user namespace, before that has anything in it.
+ * Return: 0; -errno with the record filled.
+ */
+ISP_MUST_CHECK int init_build(struct init *init, struct isp_error *err);
 
 /**
  * tenant_start() - start the tenant that @open asks for

@@ -159,6 +159,7 @@ int main(void)
 	isp_supervisor_init(&supervisor);
 	if (start(&supervisor, &err) < 0 || report_ready(&supervisor, &err) < 0)
 		return deny(&supervisor, &err);
+	isp_session_follow(&supervisor);
 	isp_journal_start(&supervisor);
 	isp_fd_close(&supervisor.netns_fd); /* the application holds it, for as long as it lives */
 	if (isp_registry_sweep(NULL, ISP_SWEEP_OTHERS_MS, NULL, &err) < 0)

@@ -19,19 +19,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
-#define ROOT "/sys/fs/cgroup"
-#define OURS "ispawn"
-#define SUPERVISORS ".supervisors" /* no user's name starts with a dot */
-#define UNIFIED "unified"          /* v2, alone or beside v1 */
-#define V1_MEMBERS "tasks"
-#define V2_MEMBERS "cgroup.procs"
-#define MYSELF "0"
-#define MEMBERSHIP_TEXT_MAX 65536
 #define MAKE_ATTEMPTS 100
 #define REMOVE_DEADLINE_MS 200
 #define REMOVE_PAUSE_MS 2
-#define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define DIRECTORY_MODE 0755
 
 /* Where v1 mounts what we limit and count by; and v2 beside them, where it has no controllers, for
@@ -41,14 +33,10 @@ static const struct {
 	bool is_v2;
 } hierarchies[] = {
 	{"memory", false},  {"pids", false},  {"cpu", false},
-	{"cpuacct", false}, {"blkio", false}, {UNIFIED, true},
+	{"cpuacct", false}, {"blkio", false}, {ISP_CGROUP_UNIFIED, true},
 };
 _Static_assert(ISP_ARRAY_SIZE(hierarchies) <= ISP_CGROUP_HIERARCHIES_MAX,
 	       "each hierarchy has its place");
-
-/* Where else a login manager puts a login's processes: the supervisor leaves this one too, or
- * systemd counts it to the login's scope and kills it with that. */
-#define LOGIN_HIERARCHY "systemd"
 
 struct isp_cgroup isp_cgroup_empty(void)
 {
@@ -73,7 +61,7 @@ void isp_cgroup_close(struct isp_cgroup *cgroup)
 	cgroup->count = 0;
 }
 
-static bool is_cgroup(int fd, bool is_v2)
+bool isp_cgroup_is_mounted_at(int fd, bool is_v2)
 {
 	struct statfs st;
 
@@ -96,30 +84,21 @@ static bool is_known(const int *fds, size_t count, int fd)
 	return false;
 }
 
-/* struct roots - the hierarchies' own roots; descriptors owned */
-struct roots {
-	bool is_v2;
-	size_t count;
-	int fd[ISP_CGROUP_HIERARCHIES_MAX];
-	const char *controller[ISP_CGROUP_HIERARCHIES_MAX];
-};
-
-static void close_roots(struct roots *roots)
+void isp_cgroup_close_roots(struct isp_cgroup_roots *roots)
 {
 	for (size_t i = 0; i < roots->count; i++)
 		isp_fd_close(&roots->fd[i]);
 }
-#define cleanup_roots __attribute__((cleanup(close_roots)))
 
-static int find_roots(struct roots *roots, struct isp_error *err)
+int isp_cgroup_find_roots(struct isp_cgroup_roots *roots, struct isp_error *err)
 {
-	cleanup_close int top_fd = open(ROOT, DIRECTORY);
+	cleanup_close int top_fd = open(ISP_CGROUP_ROOT, ISP_CGROUP_DIRECTORY);
 
 	if (top_fd < 0)
-		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s", ROOT);
-	roots->is_v2 = is_cgroup(top_fd, true);
+		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s", ISP_CGROUP_ROOT);
+	roots->is_v2 = isp_cgroup_is_mounted_at(top_fd, true);
 	if (roots->is_v2) {
-		roots->controller[0] = UNIFIED;
+		roots->controller[0] = ISP_CGROUP_UNIFIED;
 		roots->fd[roots->count++] = steal_fd(&top_fd);
 		return 0;
 	}
@@ -129,9 +108,9 @@ static int find_roots(struct roots *roots, struct isp_error *err)
 			openat(top_fd, hierarchies[i].name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd < 0 && errno != ENOENT)
-			return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s/%s", ROOT,
-					   hierarchies[i].name);
-		if (fd < 0 || !is_cgroup(fd, hierarchies[i].is_v2) ||
+			return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s/%s",
+					   ISP_CGROUP_ROOT, hierarchies[i].name);
+		if (fd < 0 || !isp_cgroup_is_mounted_at(fd, hierarchies[i].is_v2) ||
 		    is_known(roots->fd, roots->count, fd))
 			continue;
 		roots->controller[roots->count] = hierarchies[i].name;
@@ -139,19 +118,17 @@ static int find_roots(struct roots *roots, struct isp_error *err)
 	}
 	if (roots->count == 0)
 		return isp_err_set(err, ENOTSUP, ISP_STAGE_CGROUP,
-				   "no cgroup hierarchy is mounted at %s", ROOT);
+				   "no cgroup hierarchy is mounted at %s", ISP_CGROUP_ROOT);
 	return 0;
 }
 
-/* Return: 1 @name was made, 0 found, and is open; -ENOENT the parent is gone; -ENOTDIR the name is
- * a file of the kernel's; -errno. */
-static int make_and_open(int parent_fd, const char *name, int *ret_fd)
+int isp_cgroup_make_and_open(int parent_fd, const char *name, int *ret_fd)
 {
 	int made = 0;
 
 	for (int attempt = 0; attempt < MAKE_ATTEMPTS; attempt++) {
 		/* Order: opened first, since all but the first login finds it made. */
-		int fd = openat(parent_fd, name, DIRECTORY);
+		int fd = openat(parent_fd, name, ISP_CGROUP_DIRECTORY);
 
 		if (fd >= 0) {
 			*ret_fd = fd;
@@ -166,14 +143,14 @@ static int make_and_open(int parent_fd, const char *name, int *ret_fd)
 	return -EAGAIN;
 }
 
-static int make_parent(const struct roots *roots, size_t i, struct isp_cgroup *cgroup,
+static int make_parent(const struct isp_cgroup_roots *roots, size_t i, struct isp_cgroup *cgroup,
 		       struct isp_error *err)
 {
-	int r = make_and_open(roots->fd[i], OURS, &cgroup->parent_fd[i]);
+	int r = isp_cgroup_make_and_open(roots->fd[i], ISP_CGROUP_OURS, &cgroup->parent_fd[i]);
 
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_CGROUP,
-				   "make " OURS " in the %s cgroup hierarchy",
+				   "make " ISP_CGROUP_OURS " in the %s cgroup hierarchy",
 				   roots->controller[i]);
 	return 0;
 }
@@ -182,7 +159,7 @@ static int make_parent(const struct roots *roots, size_t i, struct isp_cgroup *c
 static int make_leaf_once(struct isp_cgroup *cgroup, size_t i, struct isp_error *err)
 {
 	cleanup_close int user_fd = -EBADF;
-	int r = make_and_open(cgroup->parent_fd[i], cgroup->user, &user_fd);
+	int r = isp_cgroup_make_and_open(cgroup->parent_fd[i], cgroup->user, &user_fd);
 
 	if (r == -ENOTDIR)
 		return isp_err_set(err, EEXIST, ISP_STAGE_CGROUP,
@@ -201,7 +178,7 @@ static int make_leaf_once(struct isp_cgroup *cgroup, size_t i, struct isp_error 
 				   cgroup->controller[i], cgroup->session);
 	}
 	cgroup->user_fd[i] = steal_fd(&user_fd);
-	cgroup->session_fd[i] = openat(cgroup->user_fd[i], cgroup->session, DIRECTORY);
+	cgroup->session_fd[i] = openat(cgroup->user_fd[i], cgroup->session, ISP_CGROUP_DIRECTORY);
 	if (cgroup->session_fd[i] < 0)
 		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s cgroup \"%s\"",
 				   cgroup->controller[i], cgroup->session);
@@ -221,23 +198,35 @@ static int make_leaf(struct isp_cgroup *cgroup, size_t i, struct isp_error *err)
 			   cgroup->controller[i], cgroup->user);
 }
 
-static int make_all(const struct roots *roots, const struct isp_limits *limits,
-		    struct isp_cgroup *cgroup, struct isp_error *err)
+bool isp_cgroup_is_unified(const char *controller)
+{
+	return strcmp(controller, ISP_CGROUP_UNIFIED) == 0;
+}
+
+/* The leaves of v2, or those of v1. */
+static int make_leaves(struct isp_cgroup *cgroup, bool wants_unified, struct isp_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < cgroup->count && r == 0; i++)
+		if (isp_cgroup_is_unified(cgroup->controller[i]) == wants_unified)
+			r = make_leaf(cgroup, i, err);
+	return r;
+}
+
+static int make_parents(const struct isp_cgroup_roots *roots, const struct isp_limits *limits,
+			struct isp_cgroup *cgroup, struct isp_error *err)
 {
 	int r = 0;
 
 	if (roots->is_v2)
-		r = isp_cgroup_enable(roots->fd[0], ROOT, limits, err);
+		r = isp_cgroup_enable(roots->fd[0], ISP_CGROUP_ROOT, limits, err);
 	for (size_t i = 0; i < roots->count && r == 0; i++)
 		r = make_parent(roots, i, cgroup, err);
 	if (r == 0 && roots->is_v2)
-		r = isp_cgroup_enable(cgroup->parent_fd[0], ROOT "/" OURS, limits, err);
-	for (size_t i = 0; i < roots->count && r == 0; i++)
-		r = make_leaf(cgroup, i, err);
-	/* Order: after the leaf, which keeps USER from being removed. */
-	if (r == 0 && roots->is_v2)
-		r = isp_cgroup_enable(cgroup->user_fd[0], "the user's cgroup", limits, err);
-	return r == 0 ? isp_cgroup_write_limits(cgroup, limits, err) : r;
+		r = isp_cgroup_enable(cgroup->parent_fd[0], ISP_CGROUP_ROOT "/" ISP_CGROUP_OURS,
+				      limits, err);
+	return r;
 }
 
 static uint64_t refused_at_user(const struct isp_cgroup *cgroup)
@@ -258,29 +247,65 @@ static int name_cgroup(const char *user, const char *session, struct isp_cgroup 
 	return 0;
 }
 
-int isp_cgroup_create(const char *user, const char *session, const struct isp_limits *limits,
-		      struct isp_cgroup *ret, struct isp_error *err)
+int isp_cgroup_begin(const char *user, const char *session, const struct isp_limits *limits,
+		     struct isp_cgroup *ret, struct isp_error *err)
 {
-	cleanup_roots struct roots roots = {.count = 0};
+	cleanup_roots struct isp_cgroup_roots roots = {.count = 0};
 	cleanup_cgroup struct isp_cgroup cgroup = isp_cgroup_empty();
 	int r = name_cgroup(user, session, &cgroup);
 
 	if (r < 0)
 		return isp_err_set(err, -r, ISP_STAGE_CGROUP,
 				   "the user's name or the session's id is not fit for a cgroup");
-	r = find_roots(&roots, err);
+	r = isp_cgroup_find_roots(&roots, err);
 	if (r < 0)
 		return r;
 	cgroup.is_v2 = roots.is_v2;
 	cgroup.count = roots.count;
 	memcpy(cgroup.controller, roots.controller, sizeof(cgroup.controller));
 	cgroup.is_user_new = true; /* until it is found */
-	r = make_all(&roots, limits, &cgroup, err);
+	r = make_parents(&roots, limits, &cgroup, err);
+	if (r == 0)
+		r = make_leaves(&cgroup, true, err);
+	/* Order: after the leaf, which keeps USER from being removed. */
+	if (r == 0 && cgroup.is_v2)
+		r = isp_cgroup_enable(cgroup.user_fd[0], "the user's cgroup", limits, err);
+	if (r == 0 && cgroup.is_v2)
+		r = isp_cgroup_write_limits(&cgroup, limits, err);
 	if (r < 0) {
 		isp_ignore(isp_cgroup_remove(&cgroup)); /* the first failure is the one to tell */
 		return r;
 	}
-	cgroup.refused_before = refused_at_user(&cgroup);
+	*ret = cgroup;
+	cgroup = isp_cgroup_empty();
+	return 0;
+}
+
+int isp_cgroup_complete(struct isp_cgroup *cgroup, const struct isp_limits *limits,
+			struct isp_error *err)
+{
+	int r = make_leaves(cgroup, false, err);
+
+	if (r == 0 && !cgroup->is_v2)
+		r = isp_cgroup_write_limits(cgroup, limits, err);
+	if (r == 0)
+		cgroup->refused_before = refused_at_user(cgroup);
+	return r;
+}
+
+int isp_cgroup_create(const char *user, const char *session, const struct isp_limits *limits,
+		      struct isp_cgroup *ret, struct isp_error *err)
+{
+	cleanup_cgroup struct isp_cgroup cgroup = isp_cgroup_empty();
+	int r = isp_cgroup_begin(user, session, limits, &cgroup, err);
+
+	if (r < 0)
+		return r;
+	r = isp_cgroup_complete(&cgroup, limits, err);
+	if (r < 0) {
+		isp_ignore(isp_cgroup_remove(&cgroup)); /* as above */
+		return r;
+	}
 	*ret = cgroup;
 	cgroup = isp_cgroup_empty();
 	return 0;
@@ -293,13 +318,13 @@ static int open_leaf(int root_fd, struct isp_cgroup *cgroup, size_t i)
 		int *fd;
 		const char *name;
 	} const way[] = {
-		{&cgroup->parent_fd[i], OURS},
+		{&cgroup->parent_fd[i], ISP_CGROUP_OURS},
 		{&cgroup->user_fd[i], cgroup->user},
 		{&cgroup->session_fd[i], cgroup->session},
 	};
 
 	for (size_t step = 0; step < ISP_ARRAY_SIZE(way); step++) {
-		int fd = openat(root_fd, way[step].name, DIRECTORY);
+		int fd = openat(root_fd, way[step].name, ISP_CGROUP_DIRECTORY);
 
 		if (fd < 0)
 			return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
@@ -310,7 +335,7 @@ static int open_leaf(int root_fd, struct isp_cgroup *cgroup, size_t i)
 
 int isp_cgroup_open(const char *user, const char *session, struct isp_cgroup *ret)
 {
-	cleanup_roots struct roots roots = {.count = 0};
+	cleanup_roots struct isp_cgroup_roots roots = {.count = 0};
 	cleanup_cgroup struct isp_cgroup cgroup = isp_cgroup_empty();
 	struct isp_error ignored = {.code = 0}; /* the caller goes by the number */
 	bool is_there = false;
@@ -318,7 +343,7 @@ int isp_cgroup_open(const char *user, const char *session, struct isp_cgroup *re
 
 	if (r < 0)
 		return r;
-	r = find_roots(&roots, &ignored);
+	r = isp_cgroup_find_roots(&roots, &ignored);
 	if (r < 0)
 		return r;
 	cgroup.is_v2 = roots.is_v2;
@@ -339,171 +364,21 @@ int isp_cgroup_open(const char *user, const char *session, struct isp_cgroup *re
 
 int isp_cgroup_forget(const char *user, const char *session)
 {
-	cleanup_roots struct roots roots = {.count = 0};
+	cleanup_roots struct isp_cgroup_roots roots = {.count = 0};
 	cleanup_cgroup struct isp_cgroup cgroup = isp_cgroup_empty();
 	struct isp_error ignored = {.code = 0}; /* the caller goes by the number */
 	int r = name_cgroup(user, session, &cgroup);
 
 	if (r == 0)
-		r = find_roots(&roots, &ignored);
+		r = isp_cgroup_find_roots(&roots, &ignored);
 	for (size_t i = 0; i < roots.count && r == 0; i++) {
-		cleanup_close int ours_fd = openat(roots.fd[i], OURS, DIRECTORY);
+		cleanup_close int ours_fd =
+			openat(roots.fd[i], ISP_CGROUP_OURS, ISP_CGROUP_DIRECTORY);
 
 		/* Ignored: as in remove_by(). */
 		if (ours_fd >= 0)
 			(void)unlinkat(ours_fd, cgroup.user, AT_REMOVEDIR);
 	}
-	return r;
-}
-
-static bool is_unified(const char *controller)
-{
-	return strcmp(controller, UNIFIED) == 0;
-}
-
-int isp_cgroup_clone_fd(const struct isp_cgroup *cgroup)
-{
-	for (size_t i = 0; i < cgroup->count; i++)
-		if (is_unified(cgroup->controller[i]))
-			return cgroup->session_fd[i];
-	return -EBADF;
-}
-
-static int enter_leaf(const struct isp_cgroup *cgroup, size_t i, const char *members,
-		      struct isp_error *err)
-{
-	int r = isp_fd_write_file(cgroup->session_fd[i], members, MYSELF);
-
-	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_CGROUP,
-				   "move the container into its %s cgroup", cgroup->controller[i])
-		     : 0;
-}
-
-int isp_cgroup_enter(const struct isp_cgroup *cgroup, struct isp_error *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < cgroup->count && r == 0; i++)
-		if (!is_unified(cgroup->controller[i]))
-			r = enter_leaf(cgroup, i, V1_MEMBERS, err);
-	return r;
-}
-
-int isp_cgroup_join(const struct isp_cgroup *cgroup, struct isp_error *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < cgroup->count && r == 0; i++)
-		r = enter_leaf(cgroup, i,
-			       is_unified(cgroup->controller[i]) ? V2_MEMBERS : V1_MEMBERS, err);
-	return r;
-}
-
-static int open_supervisors(int root_fd, int *ret_fd)
-{
-	cleanup_close int ours_fd = -EBADF;
-	int r = make_and_open(root_fd, OURS, &ours_fd);
-
-	if (r >= 0)
-		r = make_and_open(ours_fd, SUPERVISORS, ret_fd);
-	return r < 0 ? r : 0;
-}
-
-int isp_cgroup_open_supervisors(int *ret_fd)
-{
-	cleanup_roots struct roots roots = {.count = 0};
-	struct isp_error ignored = {0}; /* the caller goes by the number */
-	int r = find_roots(&roots, &ignored);
-
-	for (size_t i = 0; i < roots.count && r == 0; i++)
-		if (is_unified(roots.controller[i]))
-			return open_supervisors(roots.fd[i], ret_fd);
-	return r < 0 ? r : -ENOENT;
-}
-
-/* Is the caller in the cgroup of this path, of the hierarchy that @field names as the second field
- * of /proc/PID/cgroup does (cgroups(7))?  What cannot be read says no. */
-static bool is_member(const char *memberships, const char *field, const char *path)
-{
-	size_t field_size = strlen(field);
-
-	for (const char *line = memberships; *line;) {
-		size_t size = strcspn(line, "\n");
-		const char *second = memchr(line, ':', size);
-		const char *third =
-			second ? memchr(second + 1, ':', size - (size_t)(second + 1 - line)) : NULL;
-
-		if (third && (size_t)(third - second - 1) == field_size &&
-		    memcmp(second + 1, field, field_size) == 0 &&
-		    (size_t)(line + size - third - 1) == strlen(path) &&
-		    memcmp(third + 1, path, strlen(path)) == 0)
-			return true;
-		line += size + (line[size] == '\n');
-	}
-	return false;
-}
-
-/* On v2 it was cloned into its place.  On v1 the hierarchy's root is as good a one: it has no
- * limits, nothing counts or kills by it, and a move costs more than all else that is done here. */
-static bool is_placed(const char *memberships, const char *hierarchy, const char *field)
-{
-	if (is_unified(hierarchy))
-		return is_member(memberships, "", "/" OURS "/" SUPERVISORS);
-	return is_member(memberships, field, "/");
-}
-
-/* Empty when they cannot be read: then every move is made. NULL: out of memory. */
-static char *read_memberships(void)
-{
-	char *text = NULL;
-
-	if (isp_fd_read_file(AT_FDCWD, "/proc/self/cgroup", MEMBERSHIP_TEXT_MAX, &text) < 0)
-		return strdup("");
-	return text;
-}
-
-static int enter_supervisors(int root_fd, const char *hierarchy, struct isp_error *err)
-{
-	cleanup_close int supervisors_fd = -EBADF;
-	int r = open_supervisors(root_fd, &supervisors_fd);
-
-	if (r == 0)
-		r = isp_fd_write_file(supervisors_fd,
-				      is_unified(hierarchy) ? V2_MEMBERS : V1_MEMBERS, MYSELF);
-	if (r < 0)
-		return isp_err_set(err, -r, ISP_STAGE_CGROUP,
-				   "move the supervisor to " OURS "/" SUPERVISORS
-				   " in the %s cgroup hierarchy",
-				   hierarchy);
-	return 0;
-}
-
-int isp_cgroup_leave_login(struct isp_error *err)
-{
-	cleanup_roots struct roots roots = {.count = 0};
-	cleanup_close int top_fd = -EBADF;
-	cleanup_close int login_fd = -EBADF;
-	cleanup_free char *memberships = read_memberships();
-	int r = find_roots(&roots, err);
-
-	if (!memberships)
-		return isp_err_set(err, ENOMEM, ISP_STAGE_CGROUP, "read the supervisor's cgroups");
-	for (size_t i = 0; i < roots.count && r == 0; i++)
-		if (!is_placed(memberships, roots.controller[i], roots.controller[i]))
-			r = enter_supervisors(roots.fd[i], roots.controller[i], err);
-	if (r < 0 || roots.is_v2 ||
-	    is_placed(memberships, LOGIN_HIERARCHY, "name=" LOGIN_HIERARCHY))
-		return r;
-	top_fd = open(ROOT, DIRECTORY);
-	if (top_fd < 0)
-		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s", ROOT);
-	login_fd = openat(top_fd, LOGIN_HIERARCHY, DIRECTORY);
-	/* ELOOP, ENOTDIR: a host may link the name to a hierarchy that has been left already. */
-	if (login_fd < 0 && errno != ENOENT && errno != ELOOP && errno != ENOTDIR)
-		return isp_err_set(err, errno, ISP_STAGE_CGROUP, "open %s/%s", ROOT,
-				   LOGIN_HIERARCHY);
-	if (login_fd >= 0 && is_cgroup(login_fd, false))
-		r = enter_supervisors(login_fd, LOGIN_HIERARCHY, err);
 	return r;
 }
 

@@ -11,6 +11,38 @@
 
 #include "ispawn/container/cgroup.h"
 
+#define ISP_CGROUP_ROOT "/sys/fs/cgroup"
+#define ISP_CGROUP_OURS "ispawn"
+#define ISP_CGROUP_UNIFIED "unified" /* v2, alone or beside v1 */
+#define ISP_CGROUP_DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+/** struct isp_cgroup_roots - the hierarchies' own roots; descriptors owned */
+struct isp_cgroup_roots {
+	bool is_v2;
+	size_t count;
+	int fd[ISP_CGROUP_HIERARCHIES_MAX];
+	const char *controller[ISP_CGROUP_HIERARCHIES_MAX];
+};
+
+void isp_cgroup_close_roots(struct isp_cgroup_roots *roots);
+#define cleanup_roots __attribute__((cleanup(isp_cgroup_close_roots)))
+
+/** isp_cgroup_find_roots() - the hierarchies in use. @roots: with a count of 0 before. */
+ISP_MUST_CHECK int isp_cgroup_find_roots(struct isp_cgroup_roots *roots, struct isp_error *err);
+
+/** isp_cgroup_is_unified() - is that what v2 is called among the controllers? */
+bool isp_cgroup_is_unified(const char *controller);
+
+/** isp_cgroup_is_mounted_at() - is @fd in a hierarchy of v2, or of v1? */
+bool isp_cgroup_is_mounted_at(int fd, bool is_v2);
+
+/**
+ * isp_cgroup_make_and_open() - a directory that may be there already
+ * Return: 1 @name was made, 0 found, and is open; -ENOENT the parent is gone; -ENOTDIR the name is
+ * a file of the kernel's; -errno.
+ */
+ISP_MUST_CHECK int isp_cgroup_make_and_open(int parent_fd, const char *name, int *ret_fd);
+
 /** isp_cgroup_empty() - a struct with every descriptor -EBADF. */
 struct isp_cgroup isp_cgroup_empty(void);
 

@@ -70,9 +70,10 @@ void isp_cpus_note(pid_t pid, bool is_own, struct isp_cpus_taken *taken)
 			taken->count[cpu]++;
 }
 
-bool isp_cpus_narrow(uint64_t percent, const struct isp_cpus_taken *taken)
+bool isp_cpus_narrow(pid_t pid, uint64_t percent, const struct isp_cpus_taken *taken,
+		     cpu_set_t *ret_chosen)
 {
-	cpu_set_t allowed, chosen;
+	cpu_set_t allowed;
 	size_t available, wanted;
 	int current = sched_getcpu();
 
@@ -82,9 +83,10 @@ bool isp_cpus_narrow(uint64_t percent, const struct isp_cpus_taken *taken)
 	wanted = isp_cpus_wanted(percent, available);
 	if (wanted >= available)
 		return false;
-	isp_cpus_choose(&allowed, taken, current < 0 ? 0 : (size_t)current, wanted, &chosen);
-	/* Ignored: EINVAL, when they were just taken off line. */
-	return sched_setaffinity(0, sizeof(chosen), &chosen) == 0;
+	isp_cpus_choose(&allowed, taken, current < 0 ? 0 : (size_t)current, wanted, ret_chosen);
+	/* Kernel: the creator of a user namespace has all rights over it, CAP_SYS_NICE too.
+	 * Ignored: EINVAL, when they were just taken off line. */
+	return sched_setaffinity(pid, sizeof(*ret_chosen), ret_chosen) == 0;
 }
 
 int isp_cpus_list(char *ret_text, size_t size)

@@ -40,16 +40,6 @@ int isp_drop_become_container_root(struct isp_builder *b, struct isp_error *err)
 	return 0;
 }
 
-int isp_drop_namespaces(struct isp_builder *b, struct isp_error *err)
-{
-	(void)b;
-	/* Order: after the move into the session's cgroup, which becomes the visible root. */
-	if (unshare(CLONE_NEWCGROUP) != 0)
-		return isp_err_set(err, errno, ISP_STAGE_NAMESPACES,
-				   "unshare the cgroup namespace");
-	return 0;
-}
-
 int isp_drop_limits(struct isp_builder *b, struct isp_error *err)
 {
 	/* Kernel: core(5), do_coredump(): 0 does not keep a core from a program that core_pattern

@@ -5,7 +5,8 @@
  *	1. private	nothing that happens here is seen outside, or the other way round
  *	2. make		each file system as a detached mount, while the old root still stands:
  *			Kernel: proc and sysfs may be mounted in a user namespace only where a
- *			fully visible one is in sight (mount_namespaces(7))
+ *			fully visible one is in sight (mount_namespaces(7)).  That of cgroups
+ *			shows what the cgroup namespace was made in, and so comes last
  *	3. pivot	the copy becomes the root, the old one is detached and proved gone
  *	4. attach	the detached mounts, by names that are now the container's own
  *	5. mask		what in proc and sys is about the machine and not about the container
@@ -108,8 +109,10 @@ int isp_mounts_make(struct isp_builder *b, struct isp_error *err)
 	for (size_t i = 0; i < ISP_FS_COUNT; i++) {
 		int r;
 
-		if (b->fs_fds[i] >= 0) /* the host's sysfs, from the supervisor */
+		if (i == ISP_FS_CGROUP)
 			continue;
+		if (i == ISP_FS_SYS && b->spec->network == ISP_NETWORK_HOST)
+			continue; /* the host's, from the supervisor */
 		if (i == ISP_FS_HOME && (b->spec->home != ISP_HOME_TMPFS || b->spec->directory[0]))
 			continue;
 		r = make_one(&filesystems[i], b->spec, &b->fs_fds[i], err);
@@ -117,6 +120,11 @@ int isp_mounts_make(struct isp_builder *b, struct isp_error *err)
 			return r;
 	}
 	return 0;
+}
+
+int isp_mounts_make_cgroup(struct isp_builder *b, struct isp_error *err)
+{
+	return make_one(&filesystems[ISP_FS_CGROUP], b->spec, &b->fs_fds[ISP_FS_CGROUP], err);
 }
 
 /* Threat: a path back to the host's tree.  Exactly one mount is left, and it is ours. */

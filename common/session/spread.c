@@ -47,13 +47,21 @@ static void look_around(int entry_fd, const struct isp_spec *spec, struct isp_cp
 	}
 }
 
-bool isp_session_narrow(const struct isp_spec *spec, const struct isp_entry *entry)
+void isp_session_narrow(struct isp_supervisor *s)
 {
+	const struct isp_spec *spec = &s->spec;
 	struct isp_cpus_taken taken = {.count = {0}};
 
 	if (spec->is_unlimited || spec->limits.cpu_percent == 0)
-		return false;
+		return;
 	/* Ignored: whatever fails, the choice is a worse one. */
-	look_around(entry->dir_fd, spec, &taken);
-	return isp_cpus_narrow(spec->limits.cpu_percent, &taken);
+	look_around(s->entry.dir_fd, spec, &taken);
+	s->is_narrowed =
+		isp_cpus_narrow(s->init_pid, spec->limits.cpu_percent, &taken, &s->processors);
+}
+
+void isp_session_follow(const struct isp_supervisor *s)
+{
+	if (s->is_narrowed) /* Ignored: as above, and then the next session cannot know */
+		(void)sched_setaffinity(0, sizeof(s->processors), &s->processors);
 }

@@ -2,11 +2,13 @@
 /*
  * start.c - from a spec to a running init; contract in ispawn/session/supervise.h
  *
- *	1. prepare	store (locked), registry, ids, cgroup with its limits, host-side mounts
- *	2. clone	the builder, into all namespaces at once; it waits for GO
- *	3. furnish	maps, cgroup, root and home - which need the builder's user namespace
- *	4. GO		the builder takes its steps and executes init
- *	5. UP		init runs: what a first login made is kept, the next login may build
+ *	1. prepare	store (locked), registry, ids, the v2 cgroup
+ *	2. clone	into all namespaces at once; the child waits for MAPPED
+ *	3. map		its ids; it executes ispawn-init, the builder, which begins
+ *	4. furnish	meanwhile: v1 cgroups and limits, root, home and all else that the host's
+ *side provides; some of it needs the builder's user namespace
+ *	5. GO		the builder takes its other steps
+ *	6. UP		it is init: what a first login made is kept, the next login may build
  *
  * Whatever fails, isp_session_finish() undoes what was done: each piece is in the supervisor's
  * structure from the moment it exists.
@@ -16,6 +18,7 @@
 #include "ispawn/base/sys.h"
 #include "ispawn/container/builder.h"
 #include "ispawn/container/rootfs.h"
+#include "ispawn/session/handover.h"
 #include "ispawn/session/supervise.h"
 
 #include <fcntl.h>
@@ -31,6 +34,8 @@
 #include <sys/wait.h>
 
 #define DYING_MS 1000
+#define CHILD_FDS_FIRST 16 /* above all numbers that mean something to the builder */
+#define CHILD_PROGRAM_FD (ISP_INIT_SPEC_FD + 1)
 
 static int open_init(bool is_rootless, int *ret_fd, struct isp_error *err)
 {
@@ -49,40 +54,13 @@ static int open_init(bool is_rootless, int *ret_fd, struct isp_error *err)
 	return 0;
 }
 
-static void builder_init(struct isp_builder *b, const struct isp_supervisor *s)
-{
-	*b = (struct isp_builder){.spec = &s->spec,
-				  .machine_id = s->store.machine_id,
-				  .spec_fd = s->spec_fd,
-				  .supervisor_fd = -EBADF,
-				  .init_fd = -EBADF,
-				  .root_fd = -EBADF,
-				  .home_fd = -EBADF};
-	for (size_t i = 0; i < ISP_LIST_MAX; i++)
-		b->bind_fds[i] = -EBADF;
-	for (size_t i = 0; i < ISP_FS_COUNT; i++)
-		b->fs_fds[i] = -EBADF;
-	for (size_t i = 0; i < ISP_DEVICE_COUNT; i++)
-		b->device_fds[i] = -EBADF;
-	for (size_t i = 0; i < ISP_LXCFS_FILES; i++)
-		b->lxcfs_fds[i] = -EBADF;
-}
-
-static void builder_close(struct isp_builder *b)
-{
-	isp_profile_free(&b->profile);
-	isp_fd_close(&b->init_fd);
-	isp_message_close_fds(b->bind_fds, ISP_LIST_MAX);
-	isp_message_close_fds(b->fs_fds, ISP_FS_COUNT);
-	isp_message_close_fds(b->lxcfs_fds, ISP_LXCFS_FILES);
-}
-
 static int prepare(struct isp_supervisor *s, struct isp_error *err)
 {
 	const struct isp_spec *spec = &s->spec;
 	int r = s->directory_fd < 0 ? 0 : isp_rootfs_detach(spec->directory, &s->directory_fd, err);
 
-	/* What is attached nowhere needs no namespace to be attached in: overlays alone do. */
+	/* What is attached nowhere needs no namespace to be attached in: overlays alone do.  Order:
+	 * before the store is opened, whose mounts are to be found in there. */
 	if (r == 0 && spec->rootfs != ISP_ROOTFS_COPY)
 		r = isp_rootfs_enter_private(&s->host_ns_fd, &s->own_ns_fd, err);
 	if (r == 0)
@@ -97,8 +75,8 @@ static int prepare(struct isp_supervisor *s, struct isp_error *err)
 	if (r == 0)
 		r = isp_idmap_find(s->store.store_fd, spec, &s->map, err);
 	if (r == 0 && !spec->is_unlimited)
-		r = isp_cgroup_create(isp_spec_owner_name(spec), spec->session, &spec->limits,
-				      &s->cgroup, err);
+		r = isp_cgroup_begin(isp_spec_owner_name(spec), spec->session, &spec->limits,
+				     &s->cgroup, err);
 	return r;
 }
 
@@ -127,83 +105,84 @@ static void take_lxcfs(const struct isp_supervisor *s, struct isp_builder *b)
 		isp_journal_trouble(s, &err);
 }
 
-/* What the builder inherits: host-side things that need no namespace of the container. */
-static int prepare_builder(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)
-{
-	int r = open_init(s->spec.is_rootless, &b->init_fd, err);
+/* --- the clone's child, until it is ispawn-init ----------------------------------------------- */
 
-	for (size_t i = 0; i < s->spec.bind_count && r == 0; i++)
-		r = isp_rootfs_make_bind(&s->spec.binds[i], &b->bind_fds[i], err);
-	if (r == 0 && s->spec.network == ISP_NETWORK_HOST)
-		r = isp_rootfs_make_sysfs(s->spec.is_rootless, &b->fs_fds[ISP_FS_SYS], err);
-	if (r == 0)
-		r = find_profile(s, &b->profile, err);
-	if (r < 0)
-		return r;
-	b->is_narrowed = isp_session_narrow(&s->spec, &s->entry);
-	take_lxcfs(s, b);
+/* Numbers as the builder expects them.  All else of the supervisor's is let go of: nothing of the
+ * session's lifetime may hang on this process, and no lock.
+ * @socket_fd: moved out of the way; its number is valid until the end, unless all went well */
+static int arrange_child(const struct isp_supervisor *s, int program_fd, int *socket_fd)
+{
+	int high_fd = fcntl(*socket_fd, F_DUPFD, CHILD_FDS_FIRST);
+	int spec_fd = fcntl(s->spec_fd, F_DUPFD, CHILD_FDS_FIRST);
+
+	if (high_fd < 0 || spec_fd < 0)
+		return -errno;
+	*socket_fd = high_fd;
+	program_fd = fcntl(program_fd, F_DUPFD, CHILD_FDS_FIRST);
+	if (program_fd < 0 || dup2(*socket_fd, ISP_INIT_SOCKET_FD) < 0 ||
+	    dup2(spec_fd, ISP_INIT_SPEC_FD) < 0 ||
+	    dup3(program_fd, CHILD_PROGRAM_FD, O_CLOEXEC) < 0 ||
+	    isp_sys_close_range(CHILD_PROGRAM_FD + 1, ~0u, 0) != 0)
+		return -errno;
+	*socket_fd = ISP_INIT_SOCKET_FD;
 	return 0;
 }
 
-/* The builder waits here.  End of file is what a dead supervisor looks like: it means stop. */
-static int await_go(struct isp_builder *b, struct isp_error *err)
+/* The child waits here.  End of file is what a dead supervisor looks like: it means stop. */
+static int await_maps(struct isp_error *err)
 {
 	struct isp_message message = {0};
 	int fds[ISP_FDS_MAX];
 	size_t count = 0;
-	int r = isp_message_receive(b->supervisor_fd, 1u << ISP_MESSAGE_GO, &message, fds, &count,
-				    0);
+	int r = isp_message_receive(ISP_INIT_SOCKET_FD, 1u << ISP_MESSAGE_MAPPED, &message, fds,
+				    &count, 0);
 
 	if (r <= 0)
-		return isp_err_set(err, r < 0 ? -r : EPIPE, ISP_STAGE_NAMESPACES, "wait for GO");
-	if (count != (b->spec->home == ISP_HOME_TMPFS ? 1u : 2u)) {
-		isp_message_close_fds(fds, count);
-		return isp_err_set(err, EPROTO, ISP_STAGE_NAMESPACES, "GO with wrong descriptors");
-	}
-	b->root_fd = fds[0];
-	if (count == 2)
-		b->home_fd = fds[1];
-	b->is_home_new = message.value == 1;
+		return isp_err_set(err, r < 0 ? -r : EPIPE, ISP_STAGE_NAMESPACES, "wait for ids");
+	isp_message_close_fds(fds, count);
 	return 0;
 }
 
-static _Noreturn void run_builder(struct isp_supervisor *s, struct isp_builder *b, int *socket_fds)
+/* Order: the ids first.  Kernel: capabilities(7): who executes a program as root of his user
+ * namespace keeps the rights over it; before there are maps he is nobody. */
+static int become_builder(const struct isp_spec *spec, struct isp_error *err)
+{
+	struct isp_builder builder = {.spec = spec};
+	char name[] = "ispawn-init";
+	char *const argv[] = {name, NULL};
+	char *const envp[] = {NULL};
+	int r = isp_drop_become_container_root(&builder, err);
+
+	if (r < 0) {
+		isp_err_prefix(err, "container root");
+		return r;
+	}
+	(void)isp_sys_execveat_fd(CHILD_PROGRAM_FD, argv, envp); /* returns only on failure */
+	return isp_err_set(err, errno, ISP_STAGE_INIT, "execute \"ispawn-init\"");
+}
+
+static _Noreturn void run_child(const struct isp_supervisor *s, int program_fd, int socket_fd)
 {
 	struct isp_message failed = {.type = ISP_MESSAGE_FAILED};
 	struct isp_error err = {0};
-	int r;
+	int r = arrange_child(s, program_fd, &socket_fd);
 
-	isp_fd_close(&socket_fds[0]);
-	/* Order: first of all, so that no instruction of the container's runs without its limits.
-	 */
-	r = isp_cgroup_enter(&s->cgroup, &err);
-	/* Nothing of the session's lifetime may hang on this process. */
-	isp_fd_close(&s->door_fd);
-	isp_fd_close(&s->application_fd);
-	isp_fd_close(&s->signal_fd);
-	isp_fd_close(&s->entry.listen_fd);
-	/* Threat: after the pivot names are looked up in a tree that the user has written, and a
-	 * symlink there to /proc/self/fd/N/.. leads wherever a descriptor of the host's does.  The
-	 * locks on the first two stay with the supervisor, whose open files they are as well. */
-	isp_fd_close(&s->entry.dir_fd);
-	isp_store_close(&s->store);
-	isp_cgroup_close(&s->cgroup);
-	isp_fd_close(&s->directory_fd);
-	isp_fd_close(&s->own_ns_fd);
-	isp_fd_close(&s->host_ns_fd);
-	b->supervisor_fd = socket_fds[1];
+	if (r < 0)
+		r = isp_err_set(&err, -r, ISP_STAGE_INIT, "arrange the builder's descriptors");
 	if (r == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
 		r = isp_err_set(&err, errno, ISP_STAGE_NAMESPACES, "set the parent-death signal");
 	if (r == 0)
-		r = await_go(b, &err);
+		r = await_maps(&err);
 	if (r == 0)
-		r = isp_builder_run(b, &err); /* returns only on failure */
+		r = become_builder(&s->spec, &err); /* returns only on failure */
 	failed.error = err;
-	isp_ignore(isp_message_send(b->supervisor_fd, &failed, NULL, 0, 0)); /* dying anyway */
+	isp_ignore(isp_message_send(socket_fd, &failed, NULL, 0, 0)); /* dying anyway */
 	isp_sys_exit_group(r < 0 ? 1 : 0);
 }
 
-static int clone_builder(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)
+/* --- the supervisor --------------------------------------------------------------------------- */
+
+static int clone_builder(struct isp_supervisor *s, struct isp_error *err)
 {
 	struct clone_args args = {
 		.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC |
@@ -211,9 +190,13 @@ static int clone_builder(struct isp_supervisor *s, struct isp_builder *b, struct
 		.pidfd = (__u64)(uintptr_t)&s->init_pid_fd,
 		.exit_signal = SIGCHLD,
 	};
+	cleanup_close int program_fd = -EBADF;
 	int cgroup_fd = isp_cgroup_clone_fd(&s->cgroup);
 	int socket_fds[2];
+	int r = open_init(s->spec.is_rootless, &program_fd, err);
 
+	if (r < 0)
+		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socket_fds) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_NAMESPACES, "make the builder's socket");
 	if (s->spec.network != ISP_NETWORK_HOST)
@@ -224,7 +207,7 @@ static int clone_builder(struct isp_supervisor *s, struct isp_builder *b, struct
 	}
 	s->init_pid = isp_sys_clone3(&args, sizeof(args));
 	if (s->init_pid == 0)
-		run_builder(s, b, socket_fds);
+		run_child(s, program_fd, socket_fds[1]);
 	isp_fd_close(&socket_fds[1]);
 	s->init_fd = socket_fds[0];
 	if (s->init_pid < 0)
@@ -268,6 +251,10 @@ static int take_report(struct isp_supervisor *s, struct isp_error *err)
 	size_t count = 0;
 	int r = isp_message_receive(s->init_fd, allowed, &message, fds, &count, MSG_DONTWAIT);
 
+	/* Kernel: what ends with messages unread resets the connection, and that is told first;
+	 * what it had to say comes after. */
+	if (r == -ECONNRESET)
+		r = isp_message_receive(s->init_fd, allowed, &message, fds, &count, MSG_DONTWAIT);
 	if (r == 0 || r == -ECONNRESET)
 		return builder_died(s, err);
 	if (r < 0)
@@ -276,13 +263,23 @@ static int take_report(struct isp_supervisor *s, struct isp_error *err)
 	return message.type == ISP_MESSAGE_UP ? 0 : isp_err_adopt(err, &message.error);
 }
 
-/* Root and home, made with the builder's ids; then GO. */
-static int furnish(struct isp_supervisor *s, struct isp_error *err)
+/* The v1 leaves.  No instruction of a tenant's runs without the limits: the builder enters before
+ * all else that it does after GO. */
+static int make_cgroups(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)
+{
+	int r;
+
+	if (s->spec.is_unlimited)
+		return 0;
+	r = isp_cgroup_complete(&s->cgroup, &s->spec.limits, err);
+	return r < 0 ? r
+		     : isp_cgroup_open_members(&s->cgroup, b->cgroup_fds, &b->cgroup_count, err);
+}
+
+/* Root and home, made with the builder's ids. */
+static int make_root(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)
 {
 	cleanup_close int sibling_fd = -EBADF;
-	cleanup_close int root_fd = -EBADF;
-	cleanup_close int home_fd = -EBADF;
-	struct isp_message go = {.type = ISP_MESSAGE_GO};
 	struct isp_place place = {.spec = &s->spec,
 				  .store = &s->store,
 				  .map = &s->map,
@@ -298,18 +295,52 @@ static int furnish(struct isp_supervisor *s, struct isp_error *err)
 		r = isp_registry_share(&s->spec, s->start_deadline_ms, &sibling_fd, err);
 	place.sibling_ns_fd = sibling_fd;
 	if (r == 0)
-		r = isp_rootfs_make(&place, &root_fd, err);
+		r = isp_rootfs_make(&place, &b->root_fd, err);
 	if (r == 0)
-		r = isp_rootfs_make_home(&place, &home_fd, err);
-	if (r < 0)
-		return r;
-	go.value = s->store.is_home_new ? 1 : 0;
-	r = isp_message_send(s->init_fd, &go, (int[]){root_fd, home_fd}, home_fd >= 0 ? 2 : 1, 0);
+		r = isp_rootfs_make_home(&place, &b->home_fd, err);
+	b->is_home_new = s->store.is_home_new;
+	memcpy(b->machine_id, s->store.machine_id, sizeof(b->machine_id));
+	return r;
+}
+
+static int make_parts(struct isp_supervisor *s, struct isp_builder *b, struct isp_error *err)
+{
+	const struct isp_spec *spec = &s->spec;
+	int r = make_cgroups(s, b, err);
+
 	if (r == 0)
-		return 0;
-	if (r == -EPIPE) /* it has ended, and may have said why */
-		isp_ignore(take_report(s, err));
-	return isp_err_set(err, -r, ISP_STAGE_NAMESPACES, "send GO to the builder");
+		r = make_root(s, b, err);
+	for (size_t i = 0; i < spec->bind_count && r == 0; i++)
+		r = isp_rootfs_make_bind(&spec->binds[i], &b->bind_fds[i], err);
+	if (r == 0 && spec->network == ISP_NETWORK_HOST)
+		r = isp_rootfs_make_sysfs(spec->is_rootless, &b->fs_fds[ISP_FS_SYS], err);
+	if (r == 0)
+		r = find_profile(s, &b->profile, err);
+	if (r == 0)
+		take_lxcfs(s, b);
+	return r;
+}
+
+/* Everything, then GO. */
+static int furnish(struct isp_supervisor *s, struct isp_error *err)
+{
+	struct isp_builder parts;
+	int r;
+
+	isp_builder_init(&parts, &s->spec);
+	r = make_parts(s, &parts, err);
+	if (r == 0) {
+		/* Order: last, since until here the builder works beside us. */
+		isp_session_narrow(s);
+		parts.is_narrowed = s->is_narrowed;
+		r = isp_handover_send(s->init_fd, &parts);
+		if (r == -EPIPE || r == -ECONNRESET) /* it has ended, and may have said why */
+			isp_ignore(take_report(s, err));
+		if (r < 0)
+			r = isp_err_set(err, -r, ISP_STAGE_NAMESPACES, "send GO to the builder");
+	}
+	isp_builder_close(&parts);
+	return r;
 }
 
 static int await_up(struct isp_supervisor *s, struct isp_error *err)
@@ -350,13 +381,20 @@ static int allow_files(const struct isp_supervisor *s, struct isp_error *err)
 
 static int enter_container(struct isp_supervisor *s, struct isp_error *err)
 {
+	struct isp_message mapped = {.type = ISP_MESSAGE_MAPPED};
 	int r = open_namespace(s->init_pid, "user", &s->userns_fd, err);
 
 	if (r == 0 && s->spec.network != ISP_NETWORK_HOST)
 		r = open_namespace(s->init_pid, "net", &s->netns_fd, err);
 	if (r == 0)
 		r = isp_idmap_write(s->init_pid, &s->spec, &s->map, err);
-	return r < 0 ? r : allow_files(s, err);
+	if (r == 0)
+		r = allow_files(s, err);
+	if (r < 0)
+		return r;
+	r = isp_message_send(s->init_fd, &mapped, NULL, 0, 0);
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_NAMESPACES, "tell the builder of its ids")
+		     : 0;
 }
 
 /* A builder that has ended has no /proc/PID to enter it by; what it has said is the cause. */
@@ -374,18 +412,13 @@ static int enter_or_hear(struct isp_supervisor *s, struct isp_error *err)
 
 int isp_session_start(struct isp_supervisor *s, struct isp_error *err)
 {
-	struct isp_builder builder;
 	int r;
 
 	s->started_ms = isp_clock_ms();
 	s->start_deadline_ms = s->started_ms + (int64_t)s->spec.start_timeout_s * 1000;
 	r = prepare(s, err);
-	builder_init(&builder, s);
 	if (r == 0)
-		r = prepare_builder(s, &builder, err);
-	if (r == 0)
-		r = clone_builder(s, &builder, err);
-	builder_close(&builder);
+		r = clone_builder(s, err);
 	if (r == 0)
 		r = enter_or_hear(s, err);
 	if (r == 0)

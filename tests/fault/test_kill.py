@@ -110,7 +110,8 @@ def test_middle_child_is_killed(fault, calls):
 
 # --- stopped --------------------------------------------------------------------------------------
 
-BUILDER_STOPS = ["B prctl 0x1 after (start|openat tasks)", "B recvmsg after (start|openat tasks)", "B pivot_root .*", "B execveat .*"]
+BUILDER_STOPS = ["B prctl 0x1 after start", "B recvmsg after start", "B execveat .*", "B recvmsg after open_tree /dev/tty",
+                 "B pivot_root .*", "B seccomp .*"]
 SUPERVISOR_STOPS = ["S openat rootfs", "S openat /proc/N/gid_map", "S fsopen overlay", "B pivot_root .*"]
 
 

@@ -32,16 +32,20 @@ STEPS = {
     "share": (r"S openat \.", "stage=registry: list the user's sessions"),
     "overlay": (r"S fsopen overlay", "stage=rootfs: overlay"),
     "home": (r"S mkdirat home\.new", 'stage=rootfs: make ".*/home"'),
-    "GO": (r"S sendmsg after openat home\.new", "stage=namespaces: send GO to the builder"),
+    "MAPPED": (r"S sendmsg after openat /proc/N/gid_map", "stage=namespaces: tell the builder of its ids"),
+    "GO": (r"S sendmsg after openat \.\.", "stage=namespaces: send GO to the builder"),
     "commit": (r"S renameat home\.new", "stage=rootfs: keep the new home directory"),
     "rest": (r"S capget after renameat home\.new", "stage=drop", 0),
     "rest: proof": (r"S capget after renameat home\.new", "stage=prove: read the capabilities"),
-    "builder: wait for GO": (r"B recvmsg after (start|openat tasks)", "stage=namespaces: wait for GO"),
-    "builder: cgroup namespace": (r"B unshare after (start|openat tasks)", "stage=namespaces: cgroup namespace: "),
+    "builder: descriptors": (r"B close_range after start", "stage=init: arrange the builder's descriptors"),
+    "builder: wait for its ids": (r"B recvmsg after start", "stage=namespaces: wait for ids"),
+    "builder: container root": (r"B setresuid after start", "stage=drop: container root: "),
+    "builder: exec": (r"B execveat .*", 'stage=init: execute "ispawn-init"'),
     "builder: private mounts": (r"B mount /", "stage=mounts: private mounts: "),
-    "builder: container root": (r"B setresuid after mount /", "stage=drop: container root: "),
     "builder: file systems": (r"B fsopen devpts", "stage=mounts: file systems: "),
     "builder: device nodes": (r"B open_tree /dev/zero", "stage=devices: device nodes: "),
+    "builder: wait for GO": (r"B recvmsg after open_tree /dev/tty", "stage=namespaces: take over what"),
+    "builder: cgroup namespace": (r"B unshare after open_tree /dev/tty", "stage=namespaces: cgroup: unshare"),
     "builder: pivot": (r"B pivot_root .*", "stage=pivot: pivot: "),
     "builder: old root": (r"B umount2 .*", "stage=pivot: pivot: detach"),
     "builder: attach": (r"B move_mount /sys", "stage=mounts: attach: "),
@@ -54,11 +58,10 @@ STEPS = {
     "builder: limits": (r"B keyctl .*", "stage=drop: limits: "),
     "builder: drop": (r"B seccomp .*", "stage=seccomp: drop: "),
     "builder: proof": (r"B getresuid .*", "stage=prove: proof: "),
-    "builder: exec": (r"B execveat .*", 'stage=init: execute "ispawn-init"'),
     "init: set-up": (r"B signalfd4 .*", "stage=init: set up the container's init"),
     "init: UP": (r"B sendmsg .*", "stage=init: the container's first process ended without a word"),
 }
-V1_STEPS = {"container's cgroup": (r"B write after openat tasks", "stage=cgroup: move the container into its")}
+V1_STEPS = {"container's cgroup": (r"B write after open_tree /dev/tty", "stage=cgroup: cgroup: move the container into its")}
 
 
 def steps():

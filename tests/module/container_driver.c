@@ -145,8 +145,12 @@ static pid_t start_work(const struct isp_cgroup *cgroup, char **words, struct is
 		return -errno;
 	pid = isp_sys_clone3(&args, sizeof(args));
 	if (pid == 0) {
+		int fds[ISP_CGROUP_HIERARCHIES_MAX];
+		size_t count = 0;
+
 		isp_fd_close(&gate[1]);
-		if (isp_cgroup_enter(cgroup, err) != 0)
+		if (isp_cgroup_open_members(cgroup, fds, &count, err) != 0 ||
+		    isp_cgroup_enter(fds, count, err) != 0)
 			_exit(report(err) + 4);
 		_exit(read(gate[0], &go, 1) == 1 ? work(words) : 4);
 	}

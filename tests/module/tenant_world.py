@@ -80,8 +80,8 @@ class Supervisor(threading.Thread):
              'exec 3<&"$0" 4<&"$1"; exec {a}<&"$0" {a}<&-; eval "exec $0<&- $1<&-"; shift; exec "$@"',
              str(high[0]), str(high[1]),
              "setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--no-new-privs",
-             str(work / "ispawn-init"), shell],
-            pass_fds=high, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+             str(work / "ispawn-init")],
+            env={**os.environ, "TENANT_SHELL": shell}, pass_fds=high, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         for fd in high + [memfd]:
             os.close(fd)
         theirs.close()

@@ -1,26 +1,33 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * builder.h - from the first instruction in the new namespaces to the exec of init
+ * builder.h - what makes a container from inside
  *
- * Theory of operation: the supervisor clones the builder into all namespaces at once.  It starts as
- * host root's shadow - every capability, but only over its own user namespace - and ends as init
- * with the tenant's identity.  In between it takes the steps of one table (steps.c), each a
- * function of one file, each checked; the first that fails is reported in words and ends the
- * builder, and with it every namespace and mount it made.  What the host provides comes as
- * descriptors; what is named by a path is looked up on the host's side before the pivot, or in the
- * container's own tree after it, never across.
+ * Theory of operation: the supervisor clones a process into all namespaces at once, which executes
+ * ispawn-init: the builder.  It starts as root of its own user namespace - every capability, but
+ * over that alone - and ends as init with the tenant's identity.  In between it takes the steps of
+ * two tables (steps.c), each a function of one file, each checked; the first that fails is reported
+ * in words and ends the builder, and with it every namespace and mount it made.  The first table
+ * needs nothing of the host's side and is worked off while the supervisor makes cgroups and the
+ * root; the second begins when these have come.  What the host provides comes as descriptors; what
+ * is named by a path is looked up on the host's side before the pivot, or in the container's own
+ * tree after it, never across.
+ * Order: executed before and not after the steps, so that neither the supervisor's memory nor its
+ * layout is in a process that tenants come near, and the start of a program runs beside the rest.
  */
 #ifndef ISPAWN_CONTAINER_BUILDER_H
 #define ISPAWN_CONTAINER_BUILDER_H
 
+#include "ispawn/container/cgroup.h"
 #include "ispawn/container/lxcfs.h"
 #include "ispawn/container/profile.h"
 #include "ispawn/policy/spec.h"
 
 #include <limits.h>
 
-#define ISP_INIT_SOCKET_FD 3
-#define ISP_INIT_SPEC_FD 4
+/* What the builder finds open, beside /dev/null on 0, 1 and 2. */
+#define ISP_INIT_SOCKET_FD 3 /* the supervisor; the only one that init keeps */
+#define ISP_INIT_SPEC_FD 4   /* the frozen spec, a sealed memfd */
+#define ISP_MACHINE_ID_SIZE 33
 
 /* The file systems the builder makes, in the order in which they are attached. */
 enum isp_filesystem {
@@ -47,15 +54,18 @@ enum isp_device {
 	ISP_DEVICE_COUNT,
 };
 
-/** struct isp_builder - what the steps work on; descriptors are the builder's, -EBADF when unused
+/**
+ * struct isp_builder - what the steps work on; descriptors are owned, -EBADF when unused
+ * The supervisor fills one with what it makes on the host's side, and the builder's own is filled
+ * from that (ispawn/session/handover.h).
  */
 struct isp_builder {
 	const struct isp_spec *spec;
-	const char *machine_id;
-	int supervisor_fd;          /* the socket; becomes init's */
-	int spec_fd, init_fd;       /* handed to init; its binary */
-	int root_fd, home_fd;       /* detached mounts, from the supervisor */
-	int bind_fds[ISP_LIST_MAX]; /* likewise, one per spec->binds */
+	char machine_id[ISP_MACHINE_ID_SIZE];
+	int root_fd, home_fd;                       /* detached mounts, from the supervisor */
+	int bind_fds[ISP_LIST_MAX];                 /* likewise, one per spec->binds */
+	int cgroup_fds[ISP_CGROUP_HIERARCHIES_MAX]; /* isp_cgroup_open_members() */
+	size_t cgroup_count;
 	bool is_home_new;           /* to be filled from /etc/skel */
 	struct isp_profile profile; /* compiled; empty unless spec->seccomp names one */
 	bool is_profiled;           /* it is in force */
@@ -66,16 +76,30 @@ struct isp_builder {
 	char shell[PATH_MAX];           /* the tenant's shell, found inside; "" = forwarding only */
 };
 
+/** isp_builder_init() - every descriptor -EBADF. @spec: borrowed */
+void isp_builder_init(struct isp_builder *b, const struct isp_spec *spec);
+
+/** isp_builder_close() - what the supervisor's is let go of by. */
+void isp_builder_close(struct isp_builder *b);
+
 /**
- * isp_builder_run() - all steps, then exec of init; the last thing the builder does
- * Runs as: the supervisor's clone3 child, all namespaces new, maps written, GO received.
- * Return: only on failure: -errno, the record filled.
+ * isp_builder_begin() - the steps that need nothing from the host's side
+ * Runs as: root of the container's user namespace, in a copy of the host's mounts.
+ * Return: 0; -errno, the record filled.
  */
-ISP_MUST_CHECK int isp_builder_run(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_builder_begin(struct isp_builder *b, struct isp_error *err);
+
+/**
+ * isp_builder_finish() - all others; the caller is a tenant afterwards
+ * Of its descriptors 0, 1 and 2, the container's null device, and ISP_INIT_SOCKET_FD are left.
+ * Return: as above.
+ */
+ISP_MUST_CHECK int isp_builder_finish(struct isp_builder *b, struct isp_error *err);
 
 /* mounts.c: file systems, the root, masks */
 ISP_MUST_CHECK int isp_mounts_make_private(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_mounts_make(struct isp_builder *b, struct isp_error *err);
+ISP_MUST_CHECK int isp_mounts_make_cgroup(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_mounts_pivot(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_mounts_attach(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_mounts_attach_in_home(struct isp_builder *b, struct isp_error *err);
@@ -97,7 +121,6 @@ ISP_MUST_CHECK int isp_identity_find_shell(struct isp_builder *b, struct isp_err
 ISP_MUST_CHECK int isp_home_attach(struct isp_builder *b, struct isp_error *err);
 /* drop.c: giving up rights, and the proof */
 ISP_MUST_CHECK int isp_drop_become_container_root(struct isp_builder *b, struct isp_error *err);
-ISP_MUST_CHECK int isp_drop_namespaces(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_drop_limits(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_drop_privileges(struct isp_builder *b, struct isp_error *err);
 ISP_MUST_CHECK int isp_prove_drops(struct isp_builder *b, struct isp_error *err);

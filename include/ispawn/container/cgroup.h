@@ -44,14 +44,37 @@ struct isp_usage {
 				 */
 };
 
+/*
+ * A leaf is made in two parts, because a process is best born in a v2 leaf (see "Moving" below),
+ * while those of v1, up to five with their limits, can be made beside the work of a process that
+ * enters them later.
+ */
+
 /**
- * isp_cgroup_create() - make the leaf and set the user's limits
+ * isp_cgroup_begin() - make what must exist before clone3(): the v2 leaf
  * @ret: filled on success; isp_cgroup_close() releases the descriptors
  * Runs as: host root, before clone3().  Must: remove what it made when it fails.
- * Threat: a tenant that forks faster than we kill: limits precede the first task.
- * Limits of an earlier login of the same user are replaced: the newest policy holds for all.
+ * Where v2 is the only hierarchy the user's limits are set.
  * Return: 0; -EINVAL names; -EEXIST the id is in use; -ENOTSUP a limit this machine cannot apply
  * (named); -EBUSY ROOT itself holds processes; -errno of mkdirat, openat, write.
+ */
+ISP_MUST_CHECK int isp_cgroup_begin(const char *user, const char *session,
+				    const struct isp_limits *limits, struct isp_cgroup *ret,
+				    struct isp_error *err);
+
+/**
+ * isp_cgroup_complete() - make the v1 leaves and set the user's limits there
+ * Runs as: host root, before the first task of the user's.
+ * When it fails, what was made stays for the caller's isp_cgroup_remove().
+ * Return: as isp_cgroup_begin().
+ */
+ISP_MUST_CHECK int isp_cgroup_complete(struct isp_cgroup *cgroup, const struct isp_limits *limits,
+				       struct isp_error *err);
+
+/**
+ * isp_cgroup_create() - both at once
+ * Threat: a tenant that forks faster than we kill: limits precede the first task.
+ * Limits of an earlier login of the same user are replaced: the newest policy holds for all.
  */
 ISP_MUST_CHECK int isp_cgroup_create(const char *user, const char *session,
 				     const struct isp_limits *limits, struct isp_cgroup *ret,
@@ -76,10 +99,20 @@ ISP_MUST_CHECK int isp_cgroup_forget(const char *user, const char *session);
 int isp_cgroup_clone_fd(const struct isp_cgroup *cgroup);
 
 /**
+ * isp_cgroup_open_members() - what isp_cgroup_enter() writes to
+ * @ret_fds: room for ISP_CGROUP_HIERARCHIES_MAX; the first *@ret_count become the caller's, none on
+ *           v2 alone
+ * Kernel: whether a write may move a process goes by who opened the file.
+ */
+ISP_MUST_CHECK int isp_cgroup_open_members(const struct isp_cgroup *cgroup, int *ret_fds,
+					   size_t *ret_count, struct isp_error *err);
+
+/**
  * isp_cgroup_enter() - move the calling process, which has one thread, into the v1 leaves
+ * @members_fds: borrowed, from isp_cgroup_open_members()
  * What was cloned into the v2 leaf is there already.
  */
-ISP_MUST_CHECK int isp_cgroup_enter(const struct isp_cgroup *cgroup, struct isp_error *err);
+ISP_MUST_CHECK int isp_cgroup_enter(const int *members_fds, size_t count, struct isp_error *err);
 
 /**
  * isp_cgroup_join() - move the calling process into the leaves, of v2 as well

@@ -10,7 +10,7 @@
  * opens on an explicit message only: end of file is what a dead peer looks like, and means stop.
  *
  *   door ---- READY, FAILED, CLOSED <--> CLOSE ------------ supervisor
- *   builder - FAILED, as init UP <--> GO ------------------ supervisor
+ *   builder - FAILED, as init UP <--> MAPPED, PART, GO ---- supervisor
  *   shell --- STARTED, REFUSED, EXITED, NOTICE <--> OPEN, SIGNAL --- supervisor
  *   init ---- STARTED, REFUSED, EXITED, EMPTY <--> OPEN, SIGNAL, HANGUP, STOP --- supervisor
  *   shell --- READY, FAILED <--> (nothing) ---------------- door 2, whose end of file ends the
@@ -42,11 +42,13 @@ enum isp_message_type {
 	ISP_MESSAGE_CLOSED, /* to door: everything is gone */
 
 	/* supervisor <-> builder, later init, on one socketpair */
-	ISP_MESSAGE_GO, /* to builder: maps are written; fds: root, and home unless it is a
-			 * tmpfs; @value: 1 when the home is new */
-	ISP_MESSAGE_UP, /* from init: all steps proved and init runs, ready for tenants.  The
-			 * parent-death signal was off for a moment when the ids changed: a
-			 * supervisor that died in it is found dead by this very message. */
+	ISP_MESSAGE_MAPPED, /* to builder: its ids are mapped, it executes ispawn-init */
+	ISP_MESSAGE_PART,   /* to builder: @value: enum isp_part, @tenant: place of the first among
+			     * its like; fds: they, in order (handover.h) */
+	ISP_MESSAGE_GO,     /* to builder: that was all; @value: enum isp_go, @text: machine-id */
+	ISP_MESSAGE_UP,     /* from init: all steps proved and init runs, ready for tenants.  The
+			     * parent-death signal was off for a moment when the ids changed: a
+			     * supervisor that died in it is found dead by this very message. */
 
 	/* shell -> supervisor -> init, and back; @tenant is chosen by the supervisor */
 	ISP_MESSAGE_OPEN,    /* start a tenant; fds: request memfd, then stdin, stdout, stderr that

@@ -15,6 +15,7 @@
 #define ISPAWN_SESSION_SUPERVISE_H
 
 #include "ispawn/container/cgroup.h"
+#include "ispawn/container/cpus.h"
 #include "ispawn/container/idmap.h"
 #include "ispawn/container/store.h"
 #include "ispawn/session/protocol.h"
@@ -83,6 +84,8 @@ struct isp_supervisor {
 	int init_pid_fd;
 	pid_t init_pid;
 	int signal_fd;
+	bool is_narrowed; /* the container, to @processors */
+	cpu_set_t processors;
 
 	struct isp_connection connections[ISP_CONNECTIONS_MAX];
 	uint32_t tenants_started;
@@ -139,12 +142,11 @@ bool isp_tenants_is_joined(const struct isp_supervisor *s);
 /** isp_tenants_close() - close all connections; admins hear CLOSED. */
 void isp_tenants_close(struct isp_supervisor *s);
 
-/**
- * isp_session_narrow() - spread.c: as many processors as the quota is worth, where others use few
- * @entry: of this session in the registry, where the others are beside it
- * Return: true when these are fewer than before; for this process and those it clones.
- */
-bool isp_session_narrow(const struct isp_spec *spec, const struct isp_entry *entry);
+/* spread.c: as many processors as the quota is worth, where others use few */
+/** isp_session_narrow() - for the builder, and all that comes of it; kept in @s. */
+void isp_session_narrow(struct isp_supervisor *s);
+/** isp_session_follow() - for this process too: by its processors others know the container's. */
+void isp_session_follow(const struct isp_supervisor *s);
 
 /* journal.c: the log lines */
 void isp_journal_start(const struct isp_supervisor *s);
