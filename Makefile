@@ -98,9 +98,10 @@ endef
 $(foreach kind,pic pie static,$(eval $(call compile,$(kind))))
 
 # The built-in filters: compiled once, here, by libseccomp; the programs carry the finished BPF.
-$(BUILD)/seccomp_generate: common/container/seccomp_generate.c include/ispawn/container/seccomp_numbers.h Makefile
+GENERATE := common/container/seccomp_generate.c common/container/seccomp_flatten_generate.c
+$(BUILD)/seccomp_generate: $(GENERATE) common/container/seccomp_generate.h include/ispawn/container/seccomp_numbers.h Makefile
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -Iinclude -std=c17 -O1 $(WARNINGS) $(WERROR) -o $@ $< -lseccomp
+	$(CC) -D_GNU_SOURCE -Iinclude -std=c17 -O1 $(WARNINGS) $(WERROR) -o $@ $(GENERATE) -lseccomp
 $(BUILD)/generated/seccomp_default.h: $(BUILD)/seccomp_generate
 	@mkdir -p $(@D)
 	$< > $@

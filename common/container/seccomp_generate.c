@@ -13,6 +13,8 @@
  *		  what it does not answer falls off its end, into an administrator's profile.
  *	learn	  the mandatory one, and then the default, whose refusals are logged and allowed.
  *
+ * Those that stand alone are then made flat (seccomp_flatten_generate.c).
+ *
  * The facts of which calls programs in containers need are those of Docker's default profile, less
  * what only capabilities that we never grant would open, and less io_uring, fanotify and
  * name_to_handle_at.  It is an allowlist: whatever is not in a table here is refused, among it
@@ -32,6 +34,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "seccomp_generate.h"
 
 #include "ispawn/container/seccomp_numbers.h"
 
@@ -192,20 +196,13 @@ static const struct abi abis[] = {
 #define SOCKETCALL_SOCKET 1
 #define SOCKETCALL_SOCKETPAIR 8
 
-/* struct program - BPF as it grows */
-struct program {
-	struct sock_filter code[BPF_MAXINSNS];
-	size_t count;
-	bool is_learning; /* what the default refuses is logged and allowed */
-};
-
-static void fail(const char *what, const char *name, int errnum)
+void fail(const char *what, const char *name, int errnum)
 {
 	(void)fprintf(stderr, "seccomp_generate: %s %s: %s\n", what, name, strerror(errnum));
 	exit(1);
 }
 
-static void emit(struct program *p, unsigned int code, uint32_t k)
+void emit(struct program *p, unsigned int code, uint32_t k)
 {
 	if (p->count == BPF_MAXINSNS)
 		fail("more instructions than BPF_MAXINSNS", "", E2BIG);
@@ -565,6 +562,8 @@ int main(void)
 	static struct program standard, learn = {.is_learning = true}, mandatory;
 	uint32_t native = seccomp_arch_native();
 	const struct abi *abi = NULL;
+	uint32_t arches[2];
+	size_t arch_count = 0;
 	scmp_filter_ctx filter;
 
 	for (size_t i = 0; i < sizeof(abis) / sizeof(abis[0]); i++)
@@ -572,11 +571,16 @@ int main(void)
 			abi = &abis[i];
 	if (!abi)
 		fail("no table for", "this architecture", ENOTSUP);
+	arches[arch_count++] = abi->native;
+	if (abi->second)
+		arches[arch_count++] = abi->second;
 	filter = make_body(abi);
 	emit_head(&standard, abi, emit_default);
 	append_body(&standard, filter);
+	flatten(&standard, arches, arch_count);
 	emit_head(&learn, abi, emit_learn);
 	append_body(&learn, filter);
+	flatten(&learn, arches, arch_count);
 	emit_head(&mandatory, abi, emit_mandatory);
 	seccomp_release(filter);
 	print(&standard, "default");
