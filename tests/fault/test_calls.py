@@ -32,6 +32,7 @@ SURVIVED = (
     (r"S (openat|(read|newfstatat) after openat) /proc/self/cgroup", "the same: taken not to be in it yet"),
     (r"S rt_sigaction .*", "asks what is ignored; a supervisor's own SIGCHLD is not ignored by the doors there are"),
     (r"S (umask|setsid) .*", "cannot fail; or the door has done it"),
+    (r"S fcntl 0x[12] after openat /proc/sys/kernel/cap_last_cap", "no pidfd and no directory, as far as can be told"),
     # Libraries: libc's start, libcap-ng's.
     (r"S (prlimit64 after chdir /|(getrandom after )?readlink /proc/self/exe)|B (prlimit64|readlink|getrandom) .*",
      "libc's start"),
@@ -42,7 +43,7 @@ SURVIVED = (
     (r"[SB] prctl 0x17 .*", "what the bounding set holds is asked again by the proof"),
     (r"S (socket|connect) after openat /proc/sys/kernel/cap_last_cap", "syslog connects again at its first line"),
     # cgroups: a hierarchy that cannot be told to be one is none, and limits that need it then deny.
-    (r"S fstatfs after openat (/sys/fs/cgroup|blkio|cpuacct|systemd|unified)", "not taken for a hierarchy"),
+    (r"S fstatfs after openat (/sys/fs/cgroup|memory|pids|cpu|blkio|cpuacct|systemd|unified)", "not taken for a hierarchy"),
     (r"S (socket|connect|sendmsg|poll) after openat \.", "the user's other session is asked again"),
     (r"S newfstatat after openat (memory|pids|cpu|cpuacct|blkio|unified)", "taken for another one than those before"),
     (r"S faccessat2 .*", "asked twice, or by libc in another way when the kernel lacks it"),
@@ -69,7 +70,7 @@ TOLD_OTHERWISE = (
     (r"S fstatfs after openat (memory|pids|cpu)", "this machine's cgroups have no"),
     (r"S fstatfs after openat /sys/fs/cgroup", "no cgroup hierarchy is mounted"),
     (r"[SB] capget .*", r"(is not known to |set the capability sets \()libcap-ng"),  # it keeps it to itself
-    (r"[SB] prctl 0x17 .*", "still in the bounding set"),
+    (r"[SB] prctl 0x17 .*", "(still in|out of) the bounding set"),
     (r"[SB] prctl 0x2f .*", "in the ambient set"),
     (r"S setfs[ug]id .*", "take (root|container root)'s ids"),  # setfsuid(2) reports nothing
     (r"B newfstatat /bin/sh", "is not a program inside template"),
