@@ -123,16 +123,18 @@ $(BUILD)/ispawnctl: $(call objects,pie,$(CTL)) $(BUILD)/pie/libispawn.a $(SAN_OP
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 $(BUILD)/ispawn-enter: $(call objects,pie,$(ENTER)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
-$(BUILD)/ispawn: $(call objects,pie,$(RUN)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
-	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 # Static: nothing of the container's (init) or of the user's environment (shell: LD_PRELOAD) can
 # be loaded into them.
-# The supervisor, because it starts in less time without a loader and libraries to map;
-# ASan has no runtime for static programs.
+# The supervisor and the runner, because they start in less time without a loader and libraries to
+# map; ASan has no runtime for static programs.
 ifeq ($(SANITIZE),)
+$(BUILD)/ispawn: $(call objects,static,$(RUN)) $(BUILD)/static/libispawn.a
+	$(CC) -static-pie -o $@ $^ $(LINKHARD) $(LDFLAGS) -liniparser
 $(BUILD)/ispawn-supervisor: $(call objects,static,$(SUPER)) $(BUILD)/static/libispawn.a
 	$(CC) -static-pie -o $@ $^ $(LINKHARD) $(LDFLAGS) -lcap-ng
 else
+$(BUILD)/ispawn: $(call objects,pie,$(RUN)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
+	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
 $(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
 endif

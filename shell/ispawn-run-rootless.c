@@ -19,7 +19,6 @@
 #include "ispawn/base/fd.h"
 #include "ispawn/base/path.h"
 #include "ispawn/container/idmap.h"
-#include "ispawn/policy/subject.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -192,8 +191,7 @@ static int map_subordinate(const struct isp_idmap *map, struct isp_error *err)
 	int go[2], status = -1, r;
 	pid_t helper;
 
-	/* Kernel: wait(2): started with SIGCHLD ignored, nobody here would hear of a status. */
-	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR || pipe2(go, O_CLOEXEC) != 0)
+	if (pipe2(go, O_CLOEXEC) != 0)
 		return fail(err, "make a pipe");
 	helper = fork();
 	if (helper == 0) {
@@ -281,7 +279,10 @@ static int find_ids(struct isp_idmap *ret_map, struct isp_error *err)
 	if (access(NEWUIDMAP, X_OK) != 0 || access(NEWGIDMAP, X_OK) != 0)
 		return 0;
 	(void)snprintf(number, sizeof(number), "%u", getuid()); /* fits */
-	isp_ignore(isp_subject_name(getuid(), &name, &nameless));
+	/* Kernel: wait(2): started with SIGCHLD ignored, nobody here would hear of a status. */
+	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR)
+		return fail(err, "reset SIGCHLD");
+	isp_ignore(name_find(getuid(), &name, &nameless));
 	return isp_idmap_find_subordinate(name ? name : number, getuid(), ret_map, err);
 }
 

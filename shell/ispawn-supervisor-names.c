@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * ispawn-supervisor-names.c - no name service in the supervisor
+ * ispawn-supervisor-names.c - no name service in a static program
  *
  * libcap-ng has a function that looks users up, capng_change_id(), which nobody here calls; linked
  * statically it would bring in libc's name service all the same, which loads libraries at run time.

@@ -5,7 +5,7 @@
  * Theory of operation: ispawn.c is a run from its command line to its exit status;
  * ispawn-run-options.c reads the command line; ispawn-run-policy.c makes a spec of it, with the
  * table of ispawn.conf's own keys; ispawn-run-directory.c opens the directory, once;
- * ispawn-run-rootless.c and -cgroup.c are for whoever is not root.  What stands in
+ * ispawn-run-rootless.c, -name.c and -cgroup.c are for whoever is not root.  What stands in
  * for the command - streams, terminal, relay - is the login shell's (ispawn-shell.h).
  */
 #ifndef ISPAWN_SHELL_ISPAWN_H
@@ -76,6 +76,14 @@ ISP_MUST_CHECK int directory_open(struct run *run, struct isp_error *err);
  * Return: 0; -EPERM what cannot be enforced (named); -errno.
  */
 ISP_MUST_CHECK int rootless_enter(struct run *run, struct isp_spec *spec, struct isp_error *err);
+
+/**
+ * name_find() - the name of @uid, where the host's name service knows one
+ * @ret_name: the caller frees
+ * Runs as: an ordinary user, with SIGCHLD not ignored.  Waits for at most ten seconds.
+ * Return: 0; -ENOENT no such user, or nobody to ask; -EINVAL an answer that is none; -errno.
+ */
+ISP_MUST_CHECK int name_find(uid_t uid, char **ret_name, struct isp_error *err);
 
 /** cgroup_take() - is our cgroup ours to divide?  Then step down into a leaf of it. */
 bool cgroup_take(struct run *run);

@@ -240,10 +240,10 @@ def test_a_cgroup_of_ones_own_is_used_for_what_it_can_enforce():
 
 
 def test_started_with_children_ignored(ids):
-    # Whoever starts it so takes the status of newuidmap away from it.
-    done = ispawn(TREE, "sh", "-c", "sleep 0.1 & wait; exit 3", preexec_fn=lambda: signal.signal(
+    # Whoever starts it so takes the status of getent and newuidmap away from it.
+    done = ispawn(TREE, "sh", "-c", "sleep 0.1 & wait; wc -l < /proc/self/uid_map; exit 3", preexec_fn=lambda: signal.signal(
         signal.SIGCHLD, signal.SIG_IGN))
-    assert (done.returncode, done.stderr) == (3, b"")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"1\n" if ids == "one id" else b"2\n", b"")
 
 
 def test_a_lower_limit_of_open_files_is_kept(ids):
@@ -280,6 +280,86 @@ def test_a_range_that_newuidmap_refuses_is_told():
         finally:
             NEWUIDMAP.chmod(0o4755)
     assert done.returncode == 125 and b"refused your range" in done.stderr
+
+
+GETENT = pathlib.Path("/usr/bin/getent")
+ENTRY = f"{USER.pw_name}:x:{USER.pw_uid}:{USER.pw_gid}:,,,:{HOME}:/bin/sh"
+
+
+@contextlib.contextmanager
+def another_getent(script):
+    """The host's own is put back; None: there is none."""
+    away = GETENT.with_name("getent.away")
+    GETENT.rename(away)
+    try:
+        if script is not None:
+            GETENT.write_text(f"#!/bin/sh\n{script}\n")
+            GETENT.chmod(0o755)
+        yield
+    finally:
+        away.rename(GETENT)
+
+
+@contextlib.contextmanager
+def ranges(*owners):
+    with restored(pathlib.Path("/etc/subuid")) as subuid, restored(pathlib.Path("/etc/subgid")) as subgid:
+        for path in (subuid, subgid):
+            path.write_text("".join(f"{owner}:{300000 + 65536 * i}:65536\n" for i, owner in enumerate(owners)))
+        yield
+
+
+def has_range():
+    return len(sh("cat /proc/self/uid_map").split()) == 6
+
+
+def test_a_range_is_found_by_the_name_that_getent_tells():
+    with ranges("somebody", USER.pw_name):
+        assert has_range()
+        with another_getent(f"[ \"$*\" = 'passwd {USER.pw_uid}' ] && [ -z \"$HOME\" ] && echo '{ENTRY}'"):
+            assert has_range()
+
+
+@pytest.mark.parametrize("script", [
+    None, "exit 2", f"echo '{ENTRY}'; exit 2", "", f"printf %s '{ENTRY}'", f"echo '{ENTRY}'; echo '{ENTRY}'", "kill -9 $$",
+    f"echo '{ENTRY}:more'", f"echo '{USER.pw_name}:x:{USER.pw_uid}'", f"printf '%s\\0\\n' '{ENTRY}'",
+    f"echo '{USER.pw_name}:x:{USER.pw_uid + 1}:1::/:'", f"echo '{USER.pw_name}:x: {USER.pw_uid}:1::/:'",
+    f"echo '{USER.pw_name}:x:{USER.pw_uid}:1:'$(printf %05000d 0)':/:'"])
+def test_without_a_name_the_number_counts(script):
+    with another_getent(script):
+        with ranges(USER.pw_name):
+            assert not has_range()
+        with ranges(USER.pw_name, USER.pw_uid):
+            assert has_range()
+
+
+DIRECTORY_SERVICE = r"""
+#include <nss.h>
+#include <pwd.h>
+#include <string.h>
+enum nss_status _nss_ispawntest_getpwuid_r(uid_t uid, struct passwd *entry, char *buffer, size_t size, int *error)
+{
+	if (uid != 7878)
+		return NSS_STATUS_NOTFOUND;
+	*entry = (struct passwd){"of-a-directory", "x", 7878, 7878, "", "/", "/bin/sh"};
+	return NSS_STATUS_SUCCESS;
+}
+"""
+
+
+def test_a_user_of_a_directory_service_has_his_range(tmp_path):
+    # In no file: libc loads who knows him, which the runner itself cannot.
+    library = pathlib.Path(run("gcc", "-print-file-name=libc.so.6").stdout.strip()).resolve().with_name("libnss_ispawntest.so.2")
+    (tmp_path / "service.c").write_text(DIRECTORY_SERVICE)
+    HOME.chmod(0o755)
+    try:
+        with restored(pathlib.Path("/etc/nsswitch.conf")) as switch, restored(library), ranges("of-a-directory"):
+            subprocess.run(["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library, tmp_path / "service.c"], check=True)
+            switch.write_text("passwd: files ispawntest\ngroup: files\n")
+            done = subprocess.run(["setpriv", "--reuid=7878", "--regid=7878", "--clear-groups", "ispawn", "--quiet", "--readonly",
+                                   *NO_LIMITS, str(TREE), "cat", "/proc/self/uid_map"], capture_output=True, check=False)
+    finally:
+        HOME.chmod(0o700)
+    assert (done.returncode, done.stdout.split()) == (0, [b"0", b"0", b"1", b"1", b"1", b"65535"]), done
 
 
 def test_no_namespace_to_be_had_is_told(ids):
