@@ -68,7 +68,9 @@ DOOR    := $(wildcard shell/ispawn-door*.c)
 SECCOMP := $(wildcard shell/ispawn-seccomp*.c)
 # ispawn-enter starts one tenant as init does, with the same two files.
 ENTER   := shell/ispawn-enter.c shell/ispawn-init-tenant.c shell/ispawn-init-report.c
-RUN     := shell/ispawn.c $(wildcard shell/ispawn-run-*.c) $(RELAY)
+# As root, ispawn lives the supervisor's life in a copy of itself.
+RUN     := shell/ispawn.c $(wildcard shell/ispawn-run-*.c) $(RELAY) \
+	$(addprefix shell/ispawn-supervisor-,life.c names.c)
 
 GENERATED := $(BUILD)/generated/seccomp_default.h $(BUILD)/generated/build.h
 
@@ -129,12 +131,12 @@ $(BUILD)/ispawn-enter: $(call objects,pie,$(ENTER)) $(BUILD)/pie/libispawn.a $(S
 # map; ASan has no runtime for static programs.
 ifeq ($(SANITIZE),)
 $(BUILD)/ispawn: $(call objects,static,$(RUN)) $(BUILD)/static/libispawn.a
-	$(CC) -static-pie -o $@ $^ $(LINKHARD) $(LDFLAGS) -liniparser
+	$(CC) -static-pie -o $@ $^ $(LINKHARD) $(LDFLAGS) -liniparser -lcap-ng
 $(BUILD)/ispawn-supervisor: $(call objects,static,$(SUPER)) $(BUILD)/static/libispawn.a
 	$(CC) -static-pie -o $@ $^ $(LINKHARD) $(LDFLAGS) -lcap-ng
 else
 $(BUILD)/ispawn: $(call objects,pie,$(RUN)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
-	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser
+	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser -lcap-ng
 $(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
 endif

@@ -68,7 +68,7 @@ static int build(struct run *run, const struct isp_spec *spec, int *ret_control_
 		 struct isp_error *err)
 {
 	cleanup_close int net_fd = -EBADF;
-	int r = isp_launch(spec, run->directory_fd, ret_control_fd, err);
+	int r = supervisor_start(run, spec, ret_control_fd, err);
 
 	isp_fd_close(&run->directory_fd);
 	return r < 0 ? r : isp_launch_await(*ret_control_fd, spec, &net_fd, err);
@@ -189,6 +189,7 @@ int main(int argc, char **argv)
 	/* Order: first, so that no descriptor of ours can become a standard one. */
 	if (streams_hold(is_closed) < 0)
 		return STATUS_OURS;
+	run.argv = argv;
 	if (options_parse(argc, argv, &run, &err) < 0)
 		status = refuse(&err);
 	else if (run.wants_help || !run.command)

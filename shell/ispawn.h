@@ -5,7 +5,8 @@
  * Theory of operation: ispawn.c is a run from its command line to its exit status;
  * ispawn-run-options.c reads the command line; ispawn-run-policy.c makes a spec of it, with the
  * table of ispawn.conf's own keys; ispawn-run-directory.c opens the directory, once;
- * ispawn-run-rootless.c, -name.c and -cgroup.c are for whoever is not root.  What stands in
+ * ispawn-run-supervisor.c starts what builds it; ispawn-run-rootless.c, -name.c and -cgroup.c are
+ * for whoever is not root.  What stands in
  * for the command - streams, terminal, relay - is the login shell's (ispawn-shell.h).
  */
 #ifndef ISPAWN_SHELL_ISPAWN_H
@@ -18,6 +19,7 @@
 
 /**
  * struct run - one run; strings point into the command line but for @policy, which is owned
+ * @argv: all of the command line
  * @policy: what was given for each key of ispawn.conf; NULL when nothing was
  * @directory_fd: the directory; owned
  * @path: its name, as the kernel sees it
@@ -25,6 +27,7 @@
  * @controllers: of that cgroup, as the kernel lists them; "" without one
  */
 struct run {
+	char **argv;
 	const char *directory;
 	char **command;
 	int command_count;
@@ -93,6 +96,13 @@ bool cgroup_has(const struct run *run, const char *controller);
 
 /** cgroup_show() - put that cgroup in the place of the root, in a mount namespace of our own. */
 ISP_MUST_CHECK int cgroup_show(const struct run *run, struct isp_error *err);
+
+/**
+ * supervisor_start() - start the supervisor for @spec, as isp_launch() does
+ * Return: 0, and the container is being built; -errno.
+ */
+ISP_MUST_CHECK int supervisor_start(struct run *run, const struct isp_spec *spec,
+				    int *ret_control_fd, struct isp_error *err);
 
 /**
  * policy_freeze() - the build order for the run

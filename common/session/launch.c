@@ -17,6 +17,8 @@
  *         So no malloc, no stdio, nothing but system calls on what was prepared before; lazy
  *         binding would lock too, but the module is linked with -z now.  What is written is the
  *         application's: the record of a failure, errno, and nothing else.
+ * Copies  isp_launch_copy() leaves out both the middle child and the program: the application is
+ *         one of ours and has no threads, and the supervisor is a copy of it that may do anything.
  * Errors  in there are told to the one who waits on the control socket, by the same message that a
  *         supervisor would send.
  */
@@ -54,6 +56,7 @@ struct launch {
 	int cgroup_fd;    /* to be cloned into; -EBADF: none */
 	int directory_fd; /* -EBADF without one */
 	bool is_rootless;
+	const struct isp_life *life; /* of a copy; NULL: the program is executed */
 	struct isp_message failed;
 	struct isp_stack *stacks; /* of the middle child and the supervisor-to-be */
 };
@@ -104,7 +107,6 @@ static int prepare_program(const struct isp_spec *spec, struct launch *launch,
 	int r = isp_path_open_program(ISPAWN_SUPERVISOR, spec->is_rootless, ISP_STAGE_START, &fd,
 				      err);
 
-	launch->is_rootless = spec->is_rootless;
 	return r < 0 ? r : isp_fd_move_up(&fd, &launch->program_fd, err);
 }
 
@@ -198,19 +200,15 @@ static bool fill_slots(const struct launch *launch)
 	       dup2(launch->application_fd, APPLICATION_SLOT) == APPLICATION_SLOT &&
 	       (launch->directory_fd < 0 ||
 		dup2(launch->directory_fd, DIRECTORY_SLOT) == DIRECTORY_SLOT) &&
-	       dup3(launch->program_fd, PROGRAM_SLOT, O_CLOEXEC) == PROGRAM_SLOT;
+	       (launch->life || dup3(launch->program_fd, PROGRAM_SLOT, O_CLOEXEC) == PROGRAM_SLOT);
 }
 
 /* The descriptors have their places, and all others are about to be closed. */
-static _Noreturn void execute_supervisor(struct launch *launch)
+static void leave_application(struct launch *launch)
 {
-	static char name[] = "ispawn-supervisor";
-	char *const argv[] = {name, NULL};
-	char *const environment[] = {NULL};
-
 	if (launch->directory_fd < 0)
 		(void)close(DIRECTORY_SLOT); /* Ignored: EBADF, when it was not the application's */
-	if (isp_sys_close_range(FIRST_UNUSED_SLOT, UINT_MAX, 0) != 0)
+	if (isp_sys_close_range(launch->life ? PROGRAM_SLOT : FIRST_UNUSED_SLOT, UINT_MAX, 0) != 0)
 		give_up_by(launch, CONTROL_SLOT,
 			   "close the application's descriptors for the supervisor");
 	if (setsid() < 0)
@@ -222,6 +220,14 @@ static _Noreturn void execute_supervisor(struct launch *launch)
 	/* Order: last, so that no signal to the application's process group comes in between. */
 	if (!reset_signals())
 		give_up_by(launch, CONTROL_SLOT, "reset the supervisor's signals");
+}
+
+static _Noreturn void execute_supervisor(struct launch *launch)
+{
+	static char name[] = "ispawn-supervisor";
+	char *const argv[] = {name, NULL};
+	char *const environment[] = {NULL};
+
 	(void)isp_sys_execveat_fd(PROGRAM_SLOT, argv, environment);
 	give_up_by(launch, CONTROL_SLOT, "execute \"" ISPAWN_SUPERVISOR "\"");
 }
@@ -236,6 +242,9 @@ static int become_supervisor(void *closure)
 		give_up(launch, "make the supervisor root in all its ids");
 	if (!fill_slots(launch))
 		give_up(launch, "give the supervisor its descriptors");
+	leave_application(launch);
+	if (launch->life)
+		isp_sys_exit_group(launch->life->live(launch->life->closure));
 	execute_supervisor(launch);
 }
 
@@ -254,6 +263,27 @@ static int middle_child(void *closure)
 	_exit(0);
 }
 
+/* One process instead of two: it is the application's child, but one without exit signal, and the
+ * application lives no longer than the session. */
+static pid_t clone_copy(struct launch *launch)
+{
+	struct clone_args args = {.flags = 0};
+	pid_t pid = -1;
+
+	if (launch->cgroup_fd >= 0) {
+		args.flags = CLONE_INTO_CGROUP;
+		args.cgroup = (__u64)launch->cgroup_fd;
+		pid = isp_sys_clone3(&args, sizeof(args));
+	}
+	if (pid < 0) {
+		args.flags = 0;
+		pid = isp_sys_clone3(&args, sizeof(args));
+	}
+	if (pid == 0)
+		isp_sys_exit_group(become_supervisor(launch));
+	return pid;
+}
+
 /* --- around them --- */
 
 /* All signals are blocked until the child has reset them: a handler of the application's must not
@@ -268,12 +298,16 @@ static int spawn(struct launch *launch, struct isp_error *err)
 	failure = pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (failure != 0)
 		return isp_err_set(err, failure, ISP_STAGE_START, "block signals");
-	pid = isp_sys_clone_vfork(middle_child, launch, &launch->stacks[0], -EBADF);
+	pid = launch->life ? clone_copy(launch)
+			   : isp_sys_clone_vfork(middle_child, launch, &launch->stacks[0], -EBADF);
 	failure = errno;
 	/* Ignored: the mask is the one that the kernel handed out above. */
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
-		return isp_err_set(err, failure, ISP_STAGE_START, "clone the middle child");
+		return isp_err_set(err, failure, ISP_STAGE_START, "clone the %s",
+				   launch->life ? "supervisor" : "middle child");
+	if (launch->life)
+		return 0;
 	/* Ignored: ECHILD, when a thread of the application waits with __WALL and was faster.  The
 	 * status says nothing: success and failure both arrive on the control socket. */
 	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
@@ -281,8 +315,8 @@ static int spawn(struct launch *launch, struct isp_error *err)
 	return 0;
 }
 
-int isp_launch(const struct isp_spec *spec, int directory_fd, int *ret_control_fd,
-	       struct isp_error *err)
+static int launch(const struct isp_spec *spec, int directory_fd, const struct isp_life *life,
+		  int *ret_control_fd, struct isp_error *err)
 {
 	cleanup_launch struct launch launch = {.null_fd = -EBADF,
 					       .control_fd = -EBADF,
@@ -290,13 +324,15 @@ int isp_launch(const struct isp_spec *spec, int directory_fd, int *ret_control_f
 					       .application_fd = -EBADF,
 					       .program_fd = -EBADF,
 					       .cgroup_fd = -EBADF,
-					       .directory_fd = -EBADF};
+					       .directory_fd = -EBADF,
+					       .is_rootless = spec->is_rootless,
+					       .life = life};
 	cleanup_close int control_fd = -EBADF;
-	int r = prepare_stacks(&launch, err);
+	int r = life ? 0 : prepare_stacks(&launch, err);
 
 	if (r == 0)
 		r = prepare_spec(spec, &launch, err);
-	if (r == 0)
+	if (r == 0 && !life)
 		r = prepare_program(spec, &launch, err);
 	if (r == 0)
 		r = prepare_application(&launch, err);
@@ -313,4 +349,16 @@ int isp_launch(const struct isp_spec *spec, int directory_fd, int *ret_control_f
 		return r;
 	*ret_control_fd = steal_fd(&control_fd);
 	return 0;
+}
+
+int isp_launch(const struct isp_spec *spec, int directory_fd, int *ret_control_fd,
+	       struct isp_error *err)
+{
+	return launch(spec, directory_fd, NULL, ret_control_fd, err);
+}
+
+int isp_launch_copy(const struct isp_spec *spec, int directory_fd, const struct isp_life *life,
+		    int *ret_control_fd, struct isp_error *err)
+{
+	return launch(spec, directory_fd, life, ret_control_fd, err);
 }

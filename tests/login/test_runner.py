@@ -596,6 +596,70 @@ def test_kill_9_of_each_process_leaves_nothing(host, victim):
         assert not host.wait_clean()
 
 
+def memory(pid):
+    """All that a process has written."""
+    found = b""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            if line.split()[1].startswith("rw"):
+                mem.seek(start)
+                found += mem.read(end - start)
+    return found
+
+
+@pytest.mark.parametrize("arguments", [[], ["--quiet"] * 9])
+def test_the_supervisor_keeps_nothing_of_its_callers(host, tmp_path, arguments):
+    def prepare():
+        os.umask(0o077)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+
+    secrets = {"BRIEF_SECRET": "of-the-environment", "LONG_SECRET": "0123456789" * 100}
+    with (tmp_path / "open").open("w") as inherited, \
+            Running(*arguments, "--setenv", "GIVEN=on-the-command-line", TREE, "sh", "-c", "echo up; exec cat",
+                    env={"PATH": os.environ["PATH"], **secrets}, cwd=tmp_path, preexec_fn=prepare,
+                    pass_fds=[inherited.fileno()]) as process:
+        pid, = host.pids("ispawn-supervisor")
+        proc = pathlib.Path("/proc", str(pid))
+        assert (proc / "cmdline").read_bytes().split(b"\0")[0] == b"ispawn-supervisor"
+        assert not (proc / "environ").read_bytes().strip(b"\0")
+        # The sanitizer's own copy of the environment is the sanitizer's.
+        for secret in () if os.environ.get("SANITIZE") else (*secrets.values(), "on-the-command-line"):
+            assert secret.encode() not in memory(pid)
+            assert secret.encode() in memory(process.pid)
+        stat_fields = (proc / "stat").read_text().rsplit(") ", 1)[1].split()
+        assert stat_fields[3:5] == [str(pid), "0"]  # a session of its own, without a terminal
+        assert stat_fields[35] == "0"  # no exit signal: no SIGCHLD, and nothing that wait() finds
+        status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines())
+        assert (status["Umask"], int(status["SigIgn"], 16), int(status["SigCgt"], 16)) == ("0022", 0, 0)
+        assert status["Groups"].strip() == ""
+        assert os.readlink(proc / "cwd") == "/"
+        links = {fd.name: os.readlink(fd) for fd in (proc / "fd").iterdir()}
+        assert {links.pop(str(fd)) for fd in range(3)} == {"/dev/null"}
+        assert not any(str(tmp_path) in link or "pipe:" in link for link in links.values()), links
+
+
+def test_its_name_fits_the_shortest_command_line(host):
+    # A caller without any variable.
+    (TREE / "q").symlink_to("/usr/bin/cat")
+    process = subprocess.Popen(["i", ".", "/q"], executable="/usr/bin/ispawn", stdin=subprocess.PIPE, cwd=TREE,
+                               env={}, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: any(p["name"] == "q" for p in processes().values()))
+        pid, = host.pids("ispawn-supervisor")
+        assert b"ispawn-supervisor".startswith(pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().strip(b"\0"))
+    finally:
+        process.communicate()
+        (TREE / "q").unlink()
+
+
+def test_a_supervisor_that_cannot_be_cloned_is_told(host):
+    done = run("strace", "-o", "/dev/null", "-e", "trace=clone3", "-e", "inject=clone3:error=EAGAIN", "ispawn", str(TREE), "true")
+    assert done.returncode == 125 and "clone the supervisor: Resource temporarily" in done.stderr, done
+
+
 def test_what_the_command_leaves_running_ends_with_it(host):
     assert sh("setsid sleep 1000 > /dev/null 2>&1 & echo done") == "done"
     # All but the supervisor's own last instructions is over when ispawn ends.

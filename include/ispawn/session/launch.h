@@ -25,6 +25,27 @@
 ISP_MUST_CHECK int isp_launch(const struct isp_spec *spec, int directory_fd, int *ret_control_fd,
 			      struct isp_error *err);
 
+/** struct isp_life - what a supervisor does that is no program of its own */
+struct isp_life {
+	int (*live)(void *closure); /* returns the exit status */
+	void *closure;
+};
+
+/**
+ * isp_launch_copy() - the same, in a copy of the caller, which lives @life
+ * The copy has the supervisor's descriptors and no others, its session, directory, mask and
+ * signals, and all of the caller's memory.  So this is for a door whose memory the supervisor may
+ * have: one that was started for this alone, by the one for whom the supervisor works.
+ * Runs as: host root, without threads, and not for a spec that is_rootless.  Kernel: the memory of
+ * a process belongs to the user namespace in which its program was executed, and in another one
+ * nobody has rights over it: such a copy could not look at its own builder (ptrace(2)).
+ * Must: the caller waits for no child of any name with __WALL.  It never reaps this one; PID 1
+ * does. Return: as for isp_launch(), but for the file.
+ */
+ISP_MUST_CHECK int isp_launch_copy(const struct isp_spec *spec, int directory_fd,
+				   const struct isp_life *life, int *ret_control_fd,
+				   struct isp_error *err);
+
 /**
  * isp_launch_await() - wait until the container stands
  * @ret_net_fd: the container's network namespace; untouched with network = host

@@ -33,6 +33,12 @@ def test_roots_limits_are_the_runs_own(vm):
     assert found == f"{64 << 20}\n0\n33\n50000 100000"
 
 
+def test_its_supervisor_is_where_those_of_logins_are(vm):
+    found = vm.root(f"ispawn --quiet --readonly {TREE} sleep 4 & sleep 2; "
+                    "cat /proc/$(pgrep -x ispawn-supervis)/cgroup; wait")
+    assert found == "0::/ispawn/.supervisors"
+
+
 def test_a_user_in_a_cgroup_of_his_own_has_limits(vm, own_tree):
     script = f"ispawn --quiet --memory 64M --swap 0 --pids 33 {own_tree} sh -c 'id -u; sleep 4'"
     found = vm.root(f"{DELEGATED} --unit=mine {script} & sleep 2; "
