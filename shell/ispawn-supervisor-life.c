@@ -154,6 +154,7 @@ int supervisor_live(void)
 		return deny(&supervisor, &err);
 	isp_session_follow(&supervisor);
 	isp_journal_start(&supervisor);
+	isp_session_admit(&supervisor);
 	isp_fd_close(&supervisor.netns_fd); /* the application holds it, for as long as it lives */
 	if (isp_registry_sweep(NULL, ISP_SWEEP_OTHERS_MS, NULL, &err) < 0)
 		isp_journal_trouble(&supervisor, &err);

@@ -8,9 +8,10 @@
  *	1. the command line, the directory (opened once), the policy: a spec
  *	   and for an ordinary user: a user namespace of his own, in which he is root
  *	2. the supervisor builds, as it does for a login; init inside answers to nobody but it
- *	3. a request to init names the command; from here on what ispawn-shell does for a login
- *	   is done here: bytes, window size, signals, status
- *	4. the container is ended in order, so that nothing of it is left when we are gone
+ *	3. meanwhile a request to init names the command, and waits for init to be there
+ *	4. from here on what ispawn-shell does for a login is done here: bytes, window size,
+ *	   signals, status
+ *	5. with the command the container ends, in order, and nothing of it is left when we are gone
  *
  * Whatever ends this process ends the container: its end of the control socket is the lifetime.
  *
@@ -23,7 +24,6 @@
 
 #include "ispawn/base/fd.h"
 #include "ispawn/session/launch.h"
-#include "ispawn/session/registry.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -63,27 +63,36 @@ static int check_caller(struct isp_error *err)
 	return 0;
 }
 
+/* What can be done while the container is built: asking for the command. */
+static int ask(const struct run *run, struct shell *shell, const bool *is_closed,
+	       struct isp_error *err)
+{
+	int r = isp_launch_connect(shell->door_fd, &shell->connection_fd, err);
+
+	if (r == 0)
+		r = streams_plan(shell, is_closed, err);
+	if (r == 0)
+		r = streams_ask(shell, run->command_count, run->command, err);
+	if (r < 0)
+		isp_launch_cancel(&shell->door_fd);
+	return r;
+}
+
 /* The supervisor has the directory now, and we need no network of the container's. */
-static int build(struct run *run, const struct isp_spec *spec, int *ret_control_fd,
-		 struct isp_error *err)
+static int build(struct run *run, const struct isp_spec *spec, struct shell *shell,
+		 const bool *is_closed, struct isp_error *err)
 {
 	cleanup_close int net_fd = -EBADF;
-	int r = supervisor_start(run, spec, ret_control_fd, err);
+	int r = supervisor_start(run, spec, &shell->door_fd, err);
 
 	isp_fd_close(&run->directory_fd);
-	return r < 0 ? r : isp_launch_await(*ret_control_fd, spec, &net_fd, err);
-}
-
-static int connect_session(const struct isp_spec *spec, struct shell *shell, struct isp_error *err)
-{
-	int r;
-
 	memcpy(shell->session, spec->session, sizeof(shell->session));
-	r = isp_registry_connect(spec->session, &shell->connection_fd);
-	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_TENANT, "connect to the container") : 0;
+	if (r == 0)
+		r = ask(run, shell, is_closed, err);
+	return r < 0 ? r : isp_launch_await(shell->door_fd, spec, &net_fd, err);
 }
 
-static int begin(struct run *run, struct shell *shell, int *ret_control_fd, struct isp_error *err)
+static int begin(struct run *run, struct shell *shell, const bool *is_closed, struct isp_error *err)
 {
 	cleanup_spec struct isp_spec spec = {.uid = 0};
 	int r = check_caller(err);
@@ -95,8 +104,12 @@ static int begin(struct run *run, struct shell *shell, int *ret_control_fd, stru
 	if (r == 0 && getuid() != 0)
 		r = rootless_enter(run, &spec, err);
 	if (r == 0)
-		r = build(run, &spec, ret_control_fd, err);
-	return r < 0 ? r : connect_session(&spec, shell, err);
+		r = build(run, &spec, shell, is_closed, err);
+	if (r < 0)
+		return r;
+	/* Order: last.  Until here a signal ends us, and with us all that was begun. */
+	r = relay_open_signals(shell);
+	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_TENANT, "signalfd") : 0;
 }
 
 /* --- how it ends ------------------------------------------------------------------------------ */
@@ -163,18 +176,17 @@ static int run_container(struct run *run, const bool *is_closed)
 {
 	static struct shell shell; /* zeroed: what no channel uses is never touched */
 	static struct ending ending;
-	cleanup_close int control_fd = -EBADF;
 	struct isp_error err = {0};
 
 	shell.connection_fd = shell.signal_fd = shell.primary_fd = shell.terminal.fd = -EBADF;
 	shell.door_fd = -EBADF;
 	shell.is_command = true;
 	shell.directory = run->working_directory ? run->working_directory : "/";
-	if (begin(run, &shell, &control_fd, &err) < 0)
+	if (begin(run, &shell, is_closed, &err) < 0)
 		return refuse(&err);
-	relay_tenant(&shell, is_closed, run->command_count, run->command, &ending);
+	relay_run(&shell, &ending);
 	terminal_restore(&shell.terminal);
-	if (isp_launch_end(&control_fd, &err) < 0)
+	if (isp_launch_end(&shell.door_fd, &err) < 0)
 		(void)refuse(&err); /* the command's status is what counts */
 	return tell(run, &ending);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* await.c - the two answers that a door waits for; contract in ispawn/session/launch.h */
+/* await.c - what a door says, and the two answers that it waits for; contract in
+ * ispawn/session/launch.h */
 #include "ispawn/session/launch.h"
 
 #include "ispawn/base/clock.h"
@@ -78,6 +79,42 @@ int isp_launch_await(int control_fd, const struct isp_spec *spec, int *ret_net_f
 	if (expected_fds == 1)
 		*ret_net_fd = fds[0];
 	return 0;
+}
+
+int isp_launch_connect(int control_fd, int *ret_fd, struct isp_error *err)
+{
+	struct isp_message own = {.type = ISP_MESSAGE_OWN};
+	int ends[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+		return isp_err_set(err, errno, ISP_STAGE_START, "make a socket for the command");
+	r = isp_message_send(control_fd, &own, &ends[1], 1, MSG_DONTWAIT);
+	isp_fd_close(&ends[1]);
+	/* A supervisor that is gone may have said why: that is heard next. */
+	if (r < 0 && r != -EPIPE) {
+		isp_fd_close(&ends[0]);
+		return isp_err_set(err, -r, ISP_STAGE_START, "hand the command's socket over");
+	}
+	*ret_fd = ends[0];
+	return 0;
+}
+
+void isp_launch_cancel(int *control_fd)
+{
+	const uint32_t any =
+		1u << ISP_MESSAGE_READY | 1u << ISP_MESSAGE_FAILED | 1u << ISP_MESSAGE_CLOSED;
+	int64_t deadline_ms = isp_clock_ms() + CLOSE_MS;
+	struct isp_message message = {0};
+	int fds[ISP_FDS_MAX];
+	int r = shutdown(*control_fd, SHUT_WR) != 0 ? -errno : 1;
+
+	while (r > 0) {
+		size_t fd_count = 0;
+
+		r = receive(*control_fd, any, deadline_ms, &message, fds, &fd_count);
+		isp_message_close_fds(fds, fd_count);
+	}
+	isp_fd_close(control_fd);
 }
 
 int isp_launch_end(int *control_fd, struct isp_error *err)

@@ -42,12 +42,25 @@ static void await_empty(struct isp_supervisor *s)
 	}
 }
 
+/* That the last tenant has ended and that nothing is left come one after the other. */
+static void hear_init(struct isp_supervisor *s)
+{
+	struct pollfd said = {.fd = s->init_fd, .events = POLLIN};
+
+	while (!s->is_empty && poll(&said, 1, 0) == 1)
+		if (!isp_tenants_from_init(s))
+			return;
+}
+
 static void end_tenants(struct isp_supervisor *s)
 {
 	struct isp_message stop = {.type = ISP_MESSAGE_STOP};
 
 	/* An init that broke the protocol or is gone is not asked. */
-	if (s->end == ISP_END_INIT || s->end == ISP_END_PROTOCOL || s->is_empty)
+	if (s->end == ISP_END_INIT || s->end == ISP_END_PROTOCOL)
+		return;
+	hear_init(s);
+	if (s->is_empty)
 		return;
 	if (isp_message_send(s->init_fd, &stop, NULL, 0, MSG_DONTWAIT) == 0)
 		await_empty(s);

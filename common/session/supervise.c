@@ -74,16 +74,27 @@ static void leave_door(struct isp_supervisor *s, enum isp_end why)
 	isp_fd_close(&s->application_fd);
 }
 
+static uint32_t allowed_from_door(const struct isp_supervisor *s)
+{
+	uint32_t allowed = 1u << ISP_MESSAGE_CLOSE;
+
+	return s->spec.runs_commands && !s->has_own ? allowed | 1u << ISP_MESSAGE_OWN : allowed;
+}
+
 static void from_door(struct isp_supervisor *s)
 {
 	struct isp_message message = {0};
 	int fds[ISP_FDS_MAX];
 	size_t count = 0;
-	int r = isp_message_receive(s->door_fd, 1u << ISP_MESSAGE_CLOSE, &message, fds, &count,
+	int r = isp_message_receive(s->door_fd, allowed_from_door(s), &message, fds, &count,
 				    MSG_DONTWAIT);
 
 	if (r == -EAGAIN)
 		return;
+	if (r == 1 && message.type == ISP_MESSAGE_OWN && count == 1) {
+		isp_tenants_take_own(s, &fds[0]);
+		return;
+	}
 	if (r == 1)
 		isp_message_close_fds(fds, count);
 	leave_door(s, r == 1 ? ISP_END_CLOSED : ISP_END_DOOR_GONE);
@@ -189,13 +200,15 @@ static void serve(struct isp_supervisor *s, const struct pollfd *polls,
 	/* Order: init first, so that an exit status is passed on before its end is noticed. */
 	if (polls[WATCH_INIT_SOCKET].revents && !isp_tenants_from_init(s))
 		return;
+	if (s->is_own_over && s->door_fd >= 0)
+		leave_door(s, ISP_END_CLOSED);
 	for (size_t i = WATCH_FIXED; i < count; i++)
 		/* The slot may have been given up meanwhile. */
 		if (polls[i].revents && slots[i]->fd == polls[i].fd)
 			isp_tenants_from_peer(s, slots[i]);
 	if (polls[WATCH_LISTEN].revents)
 		isp_tenants_accept(s);
-	if (polls[WATCH_DOOR].revents)
+	if (polls[WATCH_DOOR].revents && s->door_fd >= 0)
 		from_door(s);
 	if (polls[WATCH_APPLICATION].revents && s->application_fd >= 0)
 		leave_door(s, ISP_END_APPLICATION);
@@ -205,6 +218,12 @@ static void serve(struct isp_supervisor *s, const struct pollfd *polls,
 		end_with(s, ISP_END_INIT);
 	if (s->is_lingering && s->is_empty && !isp_tenants_is_joined(s))
 		end_with(s, ISP_END_EMPTY);
+}
+
+void isp_session_admit(struct isp_supervisor *s)
+{
+	if (s->spec.runs_commands)
+		from_door(s);
 }
 
 void isp_session_supervise(struct isp_supervisor *s)

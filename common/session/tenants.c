@@ -41,6 +41,7 @@ static void free_slot(struct isp_connection *c)
 	c->peer = ISP_PEER_FREE;
 	c->tenant = 0;
 	c->is_started = false;
+	c->is_own = false;
 }
 
 static bool has_tenant(const struct isp_connection *c)
@@ -120,6 +121,22 @@ void isp_tenants_accept(struct isp_supervisor *s)
 	c->peer = who.uid == 0 ? ISP_PEER_ADMIN : ISP_PEER_SHELL;
 	c->fd = steal_fd(&fd);
 	c->deadline_ms = isp_clock_ms() + ASK_MS;
+}
+
+void isp_tenants_take_own(struct isp_supervisor *s, int *fd)
+{
+	struct isp_connection *c = find_free(s, false);
+
+	s->has_own = true;
+	if (!c) { /* cannot be: with root for an owner the user's slots are all free */
+		isp_fd_close(fd);
+		return;
+	}
+	c->peer = ISP_PEER_SHELL;
+	c->is_own = true;
+	c->fd = steal_fd(fd);
+	c->deadline_ms = isp_clock_ms() + ASK_MS;
+	isp_tenants_from_peer(s, c); /* as a rule it has asked by now */
 }
 
 /* Root's slots that stay taken, by programs that run inside. */
@@ -272,6 +289,7 @@ static void tenant_ended(struct isp_supervisor *s, struct isp_connection *c,
 			s->tenants_running--;
 	}
 	send_to_peer(s, c, message, NULL, 0);
+	s->is_own_over = s->is_own_over || c->is_own;
 	free_slot(c);
 }
 

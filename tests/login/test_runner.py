@@ -667,6 +667,82 @@ def test_what_the_command_leaves_running_ends_with_it(host):
     assert not any(p["command"].startswith("sleep 1000") for p in processes().values())
 
 
+def test_what_it_leaves_running_may_end_in_order(host):
+    (TREE / "root/words").unlink(missing_ok=True)
+    script = ("sh -c 'trap \"\" HUP; trap \"echo bye > /root/words; exit\" TERM; : > /root/words; "
+              "while :; do sleep 0.01; done' 2> /dev/null & until [ -e /root/words ]; do sleep 0.01; done; echo done")
+    assert sh(script) == "done"
+    assert (TREE / "root/words").read_text() == "bye\n"
+    assert not host.sessions()
+
+
+@pytest.mark.parametrize("command, status", [("read -r _; seq 9000; exit 7", 7), ("read -r _; exec /nonesuch", 127)])
+def test_it_ends_with_its_command_and_not_when_told_so(host, command, status):
+    with Running("--quiet", TREE, "sh", "-c", f"echo up; {command}") as process:
+        session, = host.sessions()
+        entered = subprocess.Popen(["ispawnctl", "enter", session, "sh", "-c", "echo in; exec sleep 1000"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        with entered.stdout:
+            assert entered.stdout.readline() == b"in\n"
+            process.send_signal(signal.SIGSTOP)
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            wait_until(lambda: not host.sessions() and not host.cgroups())
+            assert entered.wait(20) != 0
+        process.send_signal(signal.SIGCONT)
+        out, _ = process.communicate(timeout=20)
+        assert process.returncode == status
+        assert status == 127 or out.splitlines() == [b"%d" % i for i in range(1, 9001)]
+
+
+def test_what_a_terminal_got_last_is_shown_though_the_container_is_gone(host):
+    (TREE / "root/go").unlink(missing_ok=True)
+    script = "echo up; until [ -e /root/go ]; do sleep 0.01; done; seq 500; echo over; exit 3"
+    child = host.spawn("ispawn", "--quiet", str(TREE), "sh", "-c", script)
+    child.expect_exact("up")
+    child.kill(signal.SIGSTOP)
+    (TREE / "root/go").touch()
+    wait_until(lambda: not host.sessions())
+    child.kill(signal.SIGCONT)
+    child.expect_exact("\r\n500\r\nover\r\n")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 3
+
+
+def test_entering_a_running_one_does_not_end_it(host):
+    with Running("--quiet", TREE, "sh", "-c", "echo up; read -r _; echo still") as process:
+        session, = host.sessions()
+        for argv in (["true"], ["sh", "-c", "exit 3"], ["/nonesuch"]):
+            assert run("ispawnctl", "enter", session, *argv).returncode == {"true": 0, "sh": 3, "/nonesuch": 127}[argv[0]]
+            assert run("ispawnctl", "enter", "--root", session, *argv).returncode == (
+                {"true": 0, "sh": 3, "/nonesuch": 127}[argv[0]])
+            assert host.sessions() == [session]
+        assert process.communicate(b"\n", timeout=20)[0] == b"still\n" and process.returncode == 0
+
+
+def test_a_command_that_cannot_be_asked_for_leaves_nothing(host):
+    done = ispawn(TREE, "true", *["x"] * 4097)
+    assert done.returncode == 125 and b"ispawn: " in done.stderr, done
+    assert not host.sessions() and not host.cgroups()
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
+def test_a_signal_ends_a_start_that_waits(host, name):
+    assert text(TREE, "true") == ""
+    held = os.open(STORE / "users/root", os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(held, fcntl.LOCK_EX)  # as another start
+    try:
+        process = subprocess.Popen(["ispawn", TREE, "true"], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        wait_until(lambda: host.pids("ispawn-supervisor"))
+        process.send_signal(signal.Signals[f"SIG{name}"])
+        assert process.wait(20) == -signal.Signals[f"SIG{name}"]
+        wait_until(lambda: not host.pids("ispawn-supervisor"))
+    finally:
+        os.close(held)
+    assert not host.sessions()
+
+
 def test_a_killed_start_leaves_nothing(host):
     for delay in range(0, 12):
         process = subprocess.Popen(["ispawn", "--quiet", TREE, "sleep", "1000"])

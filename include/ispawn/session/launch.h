@@ -47,6 +47,15 @@ ISP_MUST_CHECK int isp_launch_copy(const struct isp_spec *spec, int directory_fd
 				   struct isp_error *err);
 
 /**
+ * isp_launch_connect() - a connection for the door's own command, for a spec that runs_commands
+ * @ret_fd: the caller's; as one to the session's socket, and open from now on: what is asked for
+ *          before the container stands is served as soon as it does
+ * The session ends with that command, as if the door had closed it then.
+ * Return: 0; -errno.
+ */
+ISP_MUST_CHECK int isp_launch_connect(int control_fd, int *ret_fd, struct isp_error *err);
+
+/**
  * isp_launch_await() - wait until the container stands
  * @ret_net_fd: the container's network namespace; untouched with network = host
  * The supervisor is given one second more than spec->start_timeout_s, because it knows better
@@ -56,6 +65,12 @@ ISP_MUST_CHECK int isp_launch_copy(const struct isp_spec *spec, int directory_fd
  */
 ISP_MUST_CHECK int isp_launch_await(int control_fd, const struct isp_spec *spec, int *ret_net_fd,
 				    struct isp_error *err);
+
+/**
+ * isp_launch_cancel() - give up a start, and wait until it is undone, for at most five seconds
+ * @control_fd: consumed
+ */
+void isp_launch_cancel(int *control_fd);
 
 /**
  * isp_launch_end() - have the session closed in order, for at most five seconds

@@ -9,7 +9,7 @@
  * table of the types it takes from that peer in that state; anything else ends the peer.  A gate
  * opens on an explicit message only: end of file is what a dead peer looks like, and means stop.
  *
- *   door ---- READY, FAILED, CLOSED <--> CLOSE ------------ supervisor
+ *   door ---- READY, FAILED, CLOSED <--> CLOSE, OWN ------- supervisor
  *   builder - FAILED, as init UP <--> MAPPED, PART, GO ---- supervisor
  *   shell --- STARTED, REFUSED, EXITED, NOTICE <--> OPEN, SIGNAL --- supervisor
  *   init ---- STARTED, REFUSED, EXITED, EMPTY <--> OPEN, SIGNAL, HANGUP, STOP --- supervisor
@@ -40,6 +40,9 @@ enum isp_message_type {
 			     * @text is the sentence for the user */
 	ISP_MESSAGE_CLOSE,  /* from door: end the session in order */
 	ISP_MESSAGE_CLOSED, /* to door: everything is gone */
+	ISP_MESSAGE_OWN,    /* from a door whose session is there for one command (spec:
+			     * runs_commands), once; fds: [its connection, as a shell's].  May come
+			     * before READY.  The end of its tenant is as good as a CLOSE */
 
 	/* supervisor <-> builder, later init, on one socketpair */
 	ISP_MESSAGE_MAPPED, /* to builder: its ids are mapped, it executes ispawn-init */

@@ -59,6 +59,7 @@ struct isp_connection {
 	int terminal_fd; /* O_PATH of the tenant's terminal inside, for its idle time */
 	uint32_t tenant;
 	bool is_started;     /* init has said so */
+	bool is_own;         /* the door's, whose tenant's end is the session's */
 	int64_t deadline_ms; /* until when a new connection must have asked */
 };
 
@@ -93,6 +94,8 @@ struct isp_supervisor {
 	bool is_empty;     /* init has said that nothing but itself is left */
 	bool is_lingering; /* the door is gone, on_logout = linger */
 	bool is_warned;    /* of a time limit that comes near */
+	bool has_own;      /* the door has had a connection of its own */
+	bool is_own_over;  /* and its tenant has ended, or never began */
 
 	int64_t start_deadline_ms;
 	int64_t started_ms, ready_ms;
@@ -111,6 +114,12 @@ void isp_supervisor_init(struct isp_supervisor *s);
 ISP_MUST_CHECK int isp_session_start(struct isp_supervisor *s, struct isp_error *err);
 
 /**
+ * isp_session_admit() - serve the door's own command, if it has asked for one by now
+ * Runs as: as below, before it.  Does not wait.
+ */
+void isp_session_admit(struct isp_supervisor *s);
+
+/**
  * isp_session_supervise() - guard the entrance until the session ends
  * Runs as: host root with isp_caps_supervisor_rest().
  * On return @s->end says why.
@@ -126,6 +135,8 @@ int isp_session_finish(struct isp_supervisor *s, struct isp_error *err);
 
 /* tenants.c: the connections */
 void isp_tenants_accept(struct isp_supervisor *s);
+/** isp_tenants_take_own() - a connection that the door has handed over; consumes @fd. */
+void isp_tenants_take_own(struct isp_supervisor *s, int *fd);
 /** isp_tenants_from_peer() - something came from the peer of slot @c. */
 void isp_tenants_from_peer(struct isp_supervisor *s, struct isp_connection *c);
 /** isp_tenants_from_init() - something came from init; false when init is done for. */
