@@ -152,7 +152,7 @@ int supervisor_live(void)
 	isp_supervisor_init(&supervisor);
 	if (start(&supervisor, &err) < 0 || report_ready(&supervisor, &err) < 0)
 		return deny(&supervisor, &err);
-	isp_session_follow(&supervisor);
+	isp_session_settle(&supervisor);
 	isp_journal_start(&supervisor);
 	isp_session_admit(&supervisor);
 	isp_fd_close(&supervisor.netns_fd); /* the application holds it, for as long as it lives */

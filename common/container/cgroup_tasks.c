@@ -78,22 +78,29 @@ static uint64_t count_refusals(const struct isp_cgroup *cgroup)
 	return in_leaf + (at_user > cgroup->refused_before ? at_user - cgroup->refused_before : 0);
 }
 
+void isp_cgroup_refusals(const struct isp_cgroup *cgroup, struct isp_usage *ret_usage)
+{
+	const char *file = cgroup->is_v2 ? "memory.events" : "memory.oom_control";
+
+	*ret_usage = (struct isp_usage){.oom_kills = counter(cgroup, file, "oom_kill"),
+					.pids_refusals = count_refusals(cgroup)};
+}
+
 void isp_cgroup_usage(const struct isp_cgroup *cgroup, struct isp_usage *ret_usage)
 {
-	struct isp_usage usage = {.tasks = counter(cgroup, "pids.current", NULL)};
+	struct isp_usage usage;
 
+	isp_cgroup_refusals(cgroup, &usage);
+	usage.tasks = counter(cgroup, "pids.current", NULL);
 	if (cgroup->is_v2) {
 		usage.cpu_us = counter(cgroup, "cpu.stat", "usage_usec");
 		usage.memory_bytes = counter(cgroup, "memory.current", NULL);
 		usage.memory_peak_bytes = counter(cgroup, "memory.peak", NULL); /* Linux 5.19 */
-		usage.oom_kills = counter(cgroup, "memory.events", "oom_kill");
 	} else {
 		usage.cpu_us = counter(cgroup, "cpuacct.usage", NULL) / 1000;
 		usage.memory_bytes = counter(cgroup, "memory.usage_in_bytes", NULL);
 		usage.memory_peak_bytes = counter(cgroup, "memory.max_usage_in_bytes", NULL);
-		usage.oom_kills = counter(cgroup, "memory.oom_control", "oom_kill");
 	}
-	usage.pids_refusals = count_refusals(cgroup);
 	*ret_usage = usage;
 }
 

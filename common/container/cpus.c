@@ -70,8 +70,7 @@ void isp_cpus_note(pid_t pid, bool is_own, struct isp_cpus_taken *taken)
 			taken->count[cpu]++;
 }
 
-bool isp_cpus_narrow(pid_t pid, uint64_t percent, const struct isp_cpus_taken *taken,
-		     cpu_set_t *ret_chosen)
+bool isp_cpus_narrow(uint64_t percent, const struct isp_cpus_taken *taken, cpu_set_t *ret_chosen)
 {
 	cpu_set_t allowed;
 	size_t available, wanted;
@@ -84,25 +83,20 @@ bool isp_cpus_narrow(pid_t pid, uint64_t percent, const struct isp_cpus_taken *t
 	if (wanted >= available)
 		return false;
 	isp_cpus_choose(&allowed, taken, current < 0 ? 0 : (size_t)current, wanted, ret_chosen);
-	/* Kernel: the creator of a user namespace has all rights over it, CAP_SYS_NICE too.
-	 * Ignored: EINVAL, when they were just taken off line. */
-	return sched_setaffinity(pid, sizeof(*ret_chosen), ret_chosen) == 0;
+	return true;
 }
 
-int isp_cpus_list(char *ret_text, size_t size)
+int isp_cpus_list(const cpu_set_t *cpus, char *ret_text, size_t size)
 {
 	size_t used = 0;
-	cpu_set_t mine;
 
-	if (sched_getaffinity(0, sizeof(mine), &mine) != 0)
-		return -errno;
 	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
 		size_t last = cpu;
 		int n;
 
-		if (!CPU_ISSET(cpu, &mine))
+		if (!CPU_ISSET(cpu, cpus))
 			continue;
-		while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &mine))
+		while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, cpus))
 			last++;
 		n = snprintf(ret_text + used, size - used, last > cpu ? "%s%zu-%zu" : "%s%zu",
 			     used ? "," : "", cpu, last);

@@ -8,6 +8,8 @@
 #include <linux/filter.h>
 #include <string.h>
 
+_Static_assert(sizeof(struct isp_go) <= ISP_MESSAGE_TEXT_SIZE, "it fits into a message");
+
 /* struct place - where the parts of one kind stand; those of a builder, or @profile_fd */
 struct place {
 	int *fds;
@@ -65,6 +67,7 @@ static int send_place(int init_fd, int32_t part, const struct place *place)
 int isp_handover_send(int init_fd, const struct isp_builder *b)
 {
 	struct isp_message go = {.type = ISP_MESSAGE_GO};
+	struct isp_go text = {.machine_id = ""};
 	struct isp_builder borrowed = *b;
 	cleanup_close int profile_fd = -EBADF;
 	int r = 0;
@@ -79,9 +82,10 @@ int isp_handover_send(int init_fd, const struct isp_builder *b)
 	}
 	if (r < 0)
 		return r;
-	go.value = (b->is_home_new ? ISP_GO_HOME_IS_NEW : 0) |
-		   (b->is_narrowed ? ISP_GO_IS_NARROWED : 0);
-	memcpy(go.text, b->machine_id, sizeof(b->machine_id));
+	go.value = b->is_home_new;
+	memcpy(text.machine_id, b->machine_id, sizeof(text.machine_id));
+	memcpy(text.processors, b->processors, sizeof(text.processors));
+	memcpy(go.text, &text, sizeof(text));
 	return isp_message_send(init_fd, &go, NULL, 0, 0);
 }
 
@@ -118,13 +122,16 @@ static int take_profile(int fd, struct isp_profile *profile)
 
 static int take_go(const struct isp_message *go, struct isp_builder *b)
 {
+	struct isp_go text;
 	size_t binds = 0;
 
-	if (memchr(go->text, '\0', sizeof(b->machine_id)) == NULL)
+	memcpy(&text, go->text, sizeof(text));
+	if (!memchr(text.machine_id, '\0', sizeof(text.machine_id)) ||
+	    !memchr(text.processors, '\0', sizeof(text.processors)))
 		return -EPROTO;
-	memcpy(b->machine_id, go->text, sizeof(b->machine_id));
-	b->is_home_new = go->value & ISP_GO_HOME_IS_NEW;
-	b->is_narrowed = go->value & ISP_GO_IS_NARROWED;
+	memcpy(b->machine_id, text.machine_id, sizeof(b->machine_id));
+	memcpy(b->processors, text.processors, sizeof(b->processors));
+	b->is_home_new = go->value == 1;
 	while (b->cgroup_count < ISP_CGROUP_HIERARCHIES_MAX && b->cgroup_fds[b->cgroup_count] >= 0)
 		b->cgroup_count++;
 	while (binds < ISP_LIST_MAX && b->bind_fds[binds] >= 0)

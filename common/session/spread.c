@@ -56,12 +56,16 @@ void isp_session_narrow(struct isp_supervisor *s)
 		return;
 	/* Ignored: whatever fails, the choice is a worse one. */
 	look_around(s->entry.dir_fd, spec, &taken);
-	s->is_narrowed =
-		isp_cpus_narrow(s->init_pid, spec->limits.cpu_percent, &taken, &s->processors);
+	s->is_narrowed = isp_cpus_narrow(spec->limits.cpu_percent, &taken, &s->processors);
 }
 
-void isp_session_follow(const struct isp_supervisor *s)
+void isp_session_settle(const struct isp_supervisor *s)
 {
-	if (s->is_narrowed) /* Ignored: as above, and then the next session cannot know */
-		(void)sched_setaffinity(0, sizeof(s->processors), &s->processors);
+	if (!s->is_narrowed)
+		return;
+	/* Kernel: the creator of a user namespace has all rights over it, CAP_SYS_NICE too; who
+	 * sleeps is moved at once, who runs by a thread that has to be waited for.
+	 * Ignored: EINVAL, when they were just taken off line.  It is a view, and no limit. */
+	(void)sched_setaffinity(s->init_pid, sizeof(s->processors), &s->processors);
+	(void)sched_setaffinity(0, sizeof(s->processors), &s->processors);
 }

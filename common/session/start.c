@@ -328,11 +328,13 @@ static int furnish(struct isp_supervisor *s, struct isp_error *err)
 	int r;
 
 	isp_builder_init(&parts, &s->spec);
+	isp_session_narrow(s);
+	/* A list so long that it has no room is not shown. */
+	if (s->is_narrowed &&
+	    isp_cpus_list(&s->processors, parts.processors, sizeof(parts.processors)) < 0)
+		parts.processors[0] = '\0';
 	r = make_parts(s, &parts, err);
 	if (r == 0) {
-		/* Order: last, since until here the builder works beside us. */
-		isp_session_narrow(s);
-		parts.is_narrowed = s->is_narrowed;
 		r = isp_handover_send(s->init_fd, &parts);
 		if (r == -EPIPE || r == -ECONNRESET) /* it has ended, and may have said why */
 			isp_ignore(take_report(s, err));

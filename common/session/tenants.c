@@ -363,7 +363,7 @@ void isp_tenants_report_limits(struct isp_supervisor *s)
 	const char *bounded = is_shared ? "account" : "container";
 	const char *whose = is_shared ? "all its logins" : "all in it";
 
-	isp_cgroup_usage(&s->cgroup, &now);
+	isp_cgroup_refusals(&s->cgroup, &now);
 	if (now.oom_kills > s->reported.oom_kills) {
 		(void)snprintf(sentence, sizeof(sentence),
 			       "the memory limit of this %s (%llu MiB for %s) was reached: a "

@@ -151,7 +151,7 @@ static void everything_arrives_in_its_place(void **state)
 	assert_int_equal(e->builder.profile.count, 2);
 	assert_memory_equal(e->builder.profile.code, code, sizeof(code));
 	assert_true(e->builder.is_home_new);
-	assert_false(e->builder.is_narrowed);
+	assert_string_equal(e->builder.processors, "");
 	assert_string_equal(e->builder.machine_id, e->parts.machine_id);
 }
 
@@ -163,11 +163,12 @@ static void hosts_sysfs_comes_with_the_hosts_network_alone(void **state)
 	isp_fd_close(&e->builder.fs_fds[ISP_FS_SYS]);
 	e->parts.root_fd = numbered(1);
 	e->parts.fs_fds[ISP_FS_SYS] = numbered(7);
-	e->parts.is_narrowed = true;
+	strcpy(e->parts.processors, "0-2,5\n");
 	assert_int_equal(isp_handover_send(e->supervisor_fd, &e->parts), 0);
 	assert_int_equal(receive(e), 0);
 	assert_int_equal(number_of(e->builder.fs_fds[ISP_FS_SYS]), 7);
-	assert_true(e->builder.is_narrowed);
+	assert_string_equal(e->builder.processors, "0-2,5\n");
+	assert_false(e->builder.is_home_new);
 	assert_int_equal(e->builder.cgroup_count, 0);
 }
 

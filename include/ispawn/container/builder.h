@@ -28,6 +28,7 @@
 #define ISP_INIT_SOCKET_FD 3 /* the supervisor; the only one that init keeps */
 #define ISP_INIT_SPEC_FD 4   /* the frozen spec, a sealed memfd */
 #define ISP_MACHINE_ID_SIZE 33
+#define ISP_PROCESSORS_SIZE 192
 
 /* The file systems the builder makes, in the order in which they are attached. */
 enum isp_filesystem {
@@ -72,8 +73,8 @@ struct isp_builder {
 	int fs_fds[ISP_FS_COUNT];   /* detached mounts of the builder's own */
 	int device_fds[ISP_DEVICE_COUNT];
 	int lxcfs_fds[ISP_LXCFS_FILES]; /* detached mounts, from the supervisor, where lxcfs runs */
-	bool is_narrowed;               /* to fewer processors than the machine has */
-	char shell[PATH_MAX];           /* the tenant's shell, found inside; "" = forwarding only */
+	char processors[ISP_PROCESSORS_SIZE]; /* isp_cpus_list(); "" = all the machine has */
+	char shell[PATH_MAX]; /* the tenant's shell, found inside; "" = forwarding only */
 };
 
 /** isp_builder_init() - every descriptor -EBADF. @spec: borrowed */

@@ -146,6 +146,9 @@ ISP_MUST_CHECK int isp_cgroup_remove(const struct isp_cgroup *cgroup);
 /** isp_cgroup_remove_empty() - the same without waiting: a leaf that goes had no process in it. */
 ISP_MUST_CHECK int isp_cgroup_remove_empty(const struct isp_cgroup *cgroup);
 
+/** isp_cgroup_refusals() - of the counters, those that say that a limit was met. */
+void isp_cgroup_refusals(const struct isp_cgroup *cgroup, struct isp_usage *ret_usage);
+
 /** isp_cgroup_usage() - read the counters; what the kernel does not offer stays 0. */
 void isp_cgroup_usage(const struct isp_cgroup *cgroup, struct isp_usage *ret_usage);
 

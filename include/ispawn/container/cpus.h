@@ -44,16 +44,14 @@ void isp_cpus_choose(const cpu_set_t *allowed, const struct isp_cpus_taken *take
 void isp_cpus_note(pid_t pid, bool is_own, struct isp_cpus_taken *taken);
 
 /**
- * isp_cpus_narrow() - the child @pid, root of a user namespace of ours, gets what @percent is worth
- * @ret_chosen: its processors, when the answer is true
- * Return: true when that is fewer than we have.  Nothing is done where the kernel refuses: it is a
- * view, and no limit.
+ * isp_cpus_narrow() - which of the caller's processors a quota of @percent is to be spent on
+ * @ret_chosen: filled when the answer is true
+ * Return: true when these are fewer than there are.
  */
-bool isp_cpus_narrow(pid_t pid, uint64_t percent, const struct isp_cpus_taken *taken,
-		     cpu_set_t *ret_chosen);
+bool isp_cpus_narrow(uint64_t percent, const struct isp_cpus_taken *taken, cpu_set_t *ret_chosen);
 
-/** isp_cpus_list() - the caller's processors as the kernel writes lists, `0-2,5`, and a newline.
- * Return: 0; -errno; -EMSGSIZE. */
-ISP_MUST_CHECK int isp_cpus_list(char *ret_text, size_t size);
+/** isp_cpus_list() - @cpus as the kernel writes lists, `0-2,5`, and a newline.
+ * Return: 0; -EMSGSIZE. */
+ISP_MUST_CHECK int isp_cpus_list(const cpu_set_t *cpus, char *ret_text, size_t size);
 
 #endif

@@ -24,10 +24,10 @@ enum isp_part {
 	ISP_PART_COUNT,
 };
 
-/** enum isp_go - bits of GO's value */
-enum isp_go {
-	ISP_GO_HOME_IS_NEW = 1,
-	ISP_GO_IS_NARROWED = 2,
+/** struct isp_go - the text of GO; its value is 1 when the home is new */
+struct isp_go {
+	char machine_id[ISP_MACHINE_ID_SIZE];
+	char processors[ISP_PROCESSORS_SIZE];
 };
 
 /**

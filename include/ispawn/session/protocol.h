@@ -48,7 +48,7 @@ enum isp_message_type {
 	ISP_MESSAGE_MAPPED, /* to builder: its ids are mapped, it executes ispawn-init */
 	ISP_MESSAGE_PART,   /* to builder: @value: enum isp_part, @tenant: place of the first among
 			     * its like; fds: they, in order (handover.h) */
-	ISP_MESSAGE_GO,     /* to builder: that was all; @value: enum isp_go, @text: machine-id */
+	ISP_MESSAGE_GO,     /* to builder: that was all; @value, @text: see there */
 	ISP_MESSAGE_UP,     /* from init: all steps proved and init runs, ready for tenants.  The
 			     * parent-death signal was off for a moment when the ids changed: a
 			     * supervisor that died in it is found dead by this very message. */

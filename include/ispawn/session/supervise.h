@@ -154,10 +154,14 @@ bool isp_tenants_is_joined(const struct isp_supervisor *s);
 void isp_tenants_close(struct isp_supervisor *s);
 
 /* spread.c: as many processors as the quota is worth, where others use few */
-/** isp_session_narrow() - for the builder, and all that comes of it; kept in @s. */
+/** isp_session_narrow() - choose them; kept in @s. */
 void isp_session_narrow(struct isp_supervisor *s);
-/** isp_session_follow() - for this process too: by its processors others know the container's. */
-void isp_session_follow(const struct isp_supervisor *s);
+/**
+ * isp_session_settle() - move init there, and this process, by whose processors other sessions know
+ * Runs as: before the first tenant, which inherits it.  Order: not before init waits for one: while
+ * it builds, both of us have work, and would have to share a processor for it.
+ */
+void isp_session_settle(const struct isp_supervisor *s);
 
 /* journal.c: the log lines */
 void isp_journal_start(const struct isp_supervisor *s);
