@@ -162,11 +162,6 @@ int supervisor_live(void)
 	err = (struct isp_error){0};
 	if (isp_session_finish(&supervisor, &err) < 0)
 		isp_journal_trouble(&supervisor, &err);
-	if (supervisor.door_fd >= 0) {
-		struct isp_message closed = {.type = ISP_MESSAGE_CLOSED};
-
-		isp_ignore(isp_message_send(supervisor.door_fd, &closed, NULL, 0,
-					    0)); /* may be gone */
-	}
+	isp_session_tell_closed(&supervisor);
 	return 0;
 }

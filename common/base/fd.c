@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#define FIRST_ROOM 4096 /* bytes, for a file of unknown length */
 #define ALL_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 ssize_t isp_fd_read_all(int fd, void *ret_bytes, size_t size)
@@ -50,12 +51,44 @@ static int failure(void)
 	return errno > 0 ? -errno : -EIO;
 }
 
+/* Up to @max bytes and a NUL.  Most files are short, and memory that is mapped for the longest one
+ * costs more than reading. */
+static int read_growing(int fd, size_t max, char **ret_text, size_t *ret_size)
+{
+	cleanup_free char *text = NULL;
+	size_t room = 0, used = 0;
+
+	while (used == room) {
+		ssize_t n;
+		char *larger;
+
+		if (room == max + 1)
+			return -EFBIG;
+		room = room ? room * 8 : FIRST_ROOM;
+		if (room > max)
+			room = max + 1;
+		larger = realloc(text, room + 1);
+		if (!larger)
+			return -ENOMEM;
+		text = larger;
+		n = isp_fd_read_all(fd, text + used, room - used);
+		if (n < 0)
+			return (int)n;
+		used += (size_t)n;
+	}
+	text[used] = '\0';
+	*ret_text = steal_pointer(&text);
+	*ret_size = used;
+	return 0;
+}
+
 int isp_fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text)
 {
 	cleanup_close int fd = -EBADF;
 	cleanup_free char *text = NULL;
 	struct stat st;
-	ssize_t n;
+	size_t size = 0;
+	int r;
 
 	fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
@@ -64,16 +97,10 @@ int isp_fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text)
 		return failure();
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
-	text = malloc(max + 1);
-	if (!text)
-		return -ENOMEM;
-	n = isp_fd_read_all(fd, text, max + 1);
-	if (n < 0)
-		return (int)n;
-	if ((size_t)n > max)
-		return -EFBIG;
-	text[n] = '\0';
-	if (strlen(text) != (size_t)n)
+	r = read_growing(fd, max, &text, &size);
+	if (r < 0)
+		return r;
+	if (strlen(text) != size)
 		return -EINVAL;
 	*ret_text = steal_pointer(&text);
 	return 0;

@@ -70,6 +70,26 @@ bool isp_cgroup_is_mounted_at(int fd, bool is_v2)
 		       (unsigned long)(is_v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC);
 }
 
+int isp_cgroup_open_unified(int *ret_fd)
+{
+	cleanup_close int top_fd = open(ISP_CGROUP_ROOT, ISP_CGROUP_DIRECTORY);
+	cleanup_close int beside_fd = -EBADF;
+
+	if (top_fd < 0)
+		return -errno;
+	if (isp_cgroup_is_mounted_at(top_fd, true)) {
+		*ret_fd = steal_fd(&top_fd);
+		return 0;
+	}
+	beside_fd = openat(top_fd, ISP_CGROUP_UNIFIED, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (beside_fd < 0)
+		return -errno;
+	if (!isp_cgroup_is_mounted_at(beside_fd, true))
+		return -ENOENT;
+	*ret_fd = steal_fd(&beside_fd);
+	return 0;
+}
+
 /* Two names of one mount: hosts mount cpu and cpuacct together and link both names to it. */
 static bool is_known(const int *fds, size_t count, int fd)
 {

@@ -30,6 +30,9 @@ void isp_cgroup_close_roots(struct isp_cgroup_roots *roots);
 /** isp_cgroup_find_roots() - the hierarchies in use. @roots: with a count of 0 before. */
 ISP_MUST_CHECK int isp_cgroup_find_roots(struct isp_cgroup_roots *roots, struct isp_error *err);
 
+/** isp_cgroup_open_unified() - the root of v2, alone or beside v1. Return: 0; -ENOENT; -errno. */
+ISP_MUST_CHECK int isp_cgroup_open_unified(int *ret_fd);
+
 /** isp_cgroup_is_unified() - is that what v2 is called among the controllers? */
 bool isp_cgroup_is_unified(const char *controller);
 

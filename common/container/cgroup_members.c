@@ -96,45 +96,73 @@ static int open_supervisors(int root_fd, int *ret_fd)
 
 int isp_cgroup_open_supervisors(int *ret_fd)
 {
-	cleanup_roots struct isp_cgroup_roots roots = {.count = 0};
-	struct isp_error ignored = {0}; /* the caller goes by the number */
-	int r = isp_cgroup_find_roots(&roots, &ignored);
+	cleanup_close int root_fd = -EBADF;
+	int r = isp_cgroup_open_unified(&root_fd);
 
-	for (size_t i = 0; i < roots.count && r == 0; i++)
-		if (isp_cgroup_is_unified(roots.controller[i]))
-			return open_supervisors(roots.fd[i], ret_fd);
-	return r < 0 ? r : -ENOENT;
+	return r < 0 ? r : open_supervisors(root_fd, ret_fd);
 }
 
-/* Is the caller in the cgroup of this path, of the hierarchy that @field names as the second field
- * of /proc/PID/cgroup does (cgroups(7))?  What cannot be read says no. */
-static bool is_member(const char *memberships, const char *field, const char *path)
+/* struct membership - a line of /proc/PID/cgroup (cgroups(7)): number:hierarchy:path */
+struct membership {
+	const char *hierarchy, *path;
+	size_t hierarchy_size, path_size;
+};
+
+/* Return: the next line; NULL when there is none, or it is not understood. */
+static const char *parse_membership(const char *line, struct membership *ret)
 {
-	size_t field_size = strlen(field);
+	size_t size = strcspn(line, "\n");
+	const char *end = line + size;
+	const char *second = memchr(line, ':', size);
+	const char *third = second ? memchr(second + 1, ':', (size_t)(end - second - 1)) : NULL;
 
-	for (const char *line = memberships; *line;) {
-		size_t size = strcspn(line, "\n");
-		const char *second = memchr(line, ':', size);
-		const char *third =
-			second ? memchr(second + 1, ':', size - (size_t)(second + 1 - line)) : NULL;
+	if (!third)
+		return NULL;
+	*ret = (struct membership){second + 1, third + 1, (size_t)(third - second - 1),
+				   (size_t)(end - third - 1)};
+	return end + (*end == '\n');
+}
 
-		if (third && (size_t)(third - second - 1) == field_size &&
-		    memcmp(second + 1, field, field_size) == 0 &&
-		    (size_t)(line + size - third - 1) == strlen(path) &&
-		    memcmp(third + 1, path, strlen(path)) == 0)
-			return true;
-		line += size + (line[size] == '\n');
-	}
-	return false;
+static bool is_text(const char *bytes, size_t size, const char *text)
+{
+	return size == strlen(text) && memcmp(bytes, text, size) == 0;
 }
 
 /* On v2 it was cloned into its place.  On v1 the hierarchy's root is as good a one: it has no
  * limits, nothing counts or kills by it, and a move costs more than all else that is done here. */
+static bool is_well_placed(const struct membership *m)
+{
+	return is_text(m->path, m->path_size,
+		       m->hierarchy_size == 0 ? "/" ISP_CGROUP_OURS "/" SUPERVISORS : "/");
+}
+
+/* Of the hierarchy that @field names as /proc/PID/cgroup does.  What cannot be read says no. */
 static bool is_placed(const char *memberships, const char *hierarchy, const char *field)
 {
+	struct membership m;
+
 	if (isp_cgroup_is_unified(hierarchy))
-		return is_member(memberships, "", "/" ISP_CGROUP_OURS "/" SUPERVISORS);
-	return is_member(memberships, field, "/");
+		field = "";
+	for (const char *line = memberships; line && *line;) {
+		line = parse_membership(line, &m);
+		if (line && is_text(m.hierarchy, m.hierarchy_size, field))
+			return is_well_placed(&m);
+	}
+	return false;
+}
+
+/* As a rule: then no hierarchy needs to be looked for. */
+static bool is_placed_everywhere(const char *memberships)
+{
+	const char *line = memberships;
+	struct membership m;
+
+	while (*line) {
+		line = parse_membership(line, &m);
+		if (!line || !is_well_placed(&m))
+			return false;
+	}
+	return *memberships != '\0';
 }
 
 /* Empty when they cannot be read: then every move is made. NULL: out of memory. */
@@ -170,10 +198,13 @@ int isp_cgroup_leave_login(struct isp_error *err)
 	cleanup_close int top_fd = -EBADF;
 	cleanup_close int login_fd = -EBADF;
 	cleanup_free char *memberships = read_memberships();
-	int r = isp_cgroup_find_roots(&roots, err);
+	int r;
 
 	if (!memberships)
 		return isp_err_set(err, ENOMEM, ISP_STAGE_CGROUP, "read the supervisor's cgroups");
+	if (is_placed_everywhere(memberships))
+		return 0;
+	r = isp_cgroup_find_roots(&roots, err);
 	for (size_t i = 0; i < roots.count && r == 0; i++)
 		if (!is_placed(memberships, roots.controller[i], roots.controller[i]))
 			r = enter_supervisors(roots.fd[i], roots.controller[i], err);

@@ -6,9 +6,13 @@
  *	2. the tenants hear SIGHUP and SIGTERM, and have a moment
  *	3. init is killed; with it the kernel kills all inside, and takes the namespaces down
  *	4. meanwhile the counters are read: the cgroup still is there, and nothing in it runs on
- *	5. cgroup, overlay, store lock and registry entry go, in this order: the entry's lock is
+ *	5. overlay, cgroup, store lock and registry entry go, in this order: the entry's lock is
  *	   what tells the user's next login that the copy is no longer in use.  Kernel: two
  *	   overlays on one upper layer are undefined, and only warned of
+ *
+ * The door hears CLOSED when all that is done; ispawn(1), for which nobody's next login waits, when
+ * the processes and mounts are gone and the directory is nobody's any more: what is left then are
+ * an empty cgroup and an entry, and no reason to hold a script up.
  */
 #include "ispawn/base/clock.h"
 #include "ispawn/base/sys.h"
@@ -117,6 +121,15 @@ static void release_overlay(struct isp_supervisor *s)
 	isp_fd_close(&s->own_ns_fd);
 }
 
+void isp_session_tell_closed(struct isp_supervisor *s)
+{
+	struct isp_message closed = {.type = ISP_MESSAGE_CLOSED};
+
+	if (s->door_fd >= 0)
+		isp_ignore(isp_message_send(s->door_fd, &closed, NULL, 0, 0)); /* may be gone */
+	isp_fd_close(&s->door_fd);
+}
+
 int isp_session_finish(struct isp_supervisor *s, struct isp_error *err)
 {
 	bool was_started = s->ready_ms != 0;
@@ -130,9 +143,11 @@ int isp_session_finish(struct isp_supervisor *s, struct isp_error *err)
 	if (s->cgroup.count > 0)
 		isp_cgroup_usage(&s->cgroup, &usage);
 	r = reap_init(s, err);
+	release_overlay(s);
+	if (r == 0 && was_started && s->spec.directory[0])
+		isp_session_tell_closed(s);
 	if (r == 0)
 		r = remove_cgroup(s, err);
-	release_overlay(s);
 	isp_store_close(&s->store);
 	/* An entry that cannot be cleaned up stays, unlocked: the next sweep tries again. */
 	if (r == 0 && isp_registry_remove(&s->entry) < 0)

@@ -133,6 +133,9 @@ void isp_session_supervise(struct isp_supervisor *s);
  */
 int isp_session_finish(struct isp_supervisor *s, struct isp_error *err);
 
+/** isp_session_tell_closed() - to the door, once, and let go of it. */
+void isp_session_tell_closed(struct isp_supervisor *s);
+
 /* tenants.c: the connections */
 void isp_tenants_accept(struct isp_supervisor *s);
 /** isp_tenants_take_own() - a connection that the door has handed over; consumes @fd. */
