@@ -125,9 +125,9 @@ void isp_session_tell_closed(struct isp_supervisor *s)
 {
 	struct isp_message closed = {.type = ISP_MESSAGE_CLOSED};
 
-	if (s->door_fd >= 0)
+	if (s->door_fd >= 0 && !s->has_told_closed)
 		isp_ignore(isp_message_send(s->door_fd, &closed, NULL, 0, 0)); /* may be gone */
-	isp_fd_close(&s->door_fd);
+	s->has_told_closed = true;
 }
 
 int isp_session_finish(struct isp_supervisor *s, struct isp_error *err)

@@ -94,6 +94,7 @@ struct isp_supervisor {
 	bool is_empty;     /* init has said that nothing but itself is left */
 	bool is_lingering; /* the door is gone, on_logout = linger */
 	bool is_warned;    /* of a time limit that comes near */
+	bool has_told_closed;
 	bool has_own;      /* the door has had a connection of its own */
 	bool is_own_over;  /* and its tenant has ended, or never began */
 
@@ -133,7 +134,7 @@ void isp_session_supervise(struct isp_supervisor *s);
  */
 int isp_session_finish(struct isp_supervisor *s, struct isp_error *err);
 
-/** isp_session_tell_closed() - to the door, once, and let go of it. */
+/** isp_session_tell_closed() - to the door, once. */
 void isp_session_tell_closed(struct isp_supervisor *s);
 
 /* tenants.c: the connections */
