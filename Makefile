@@ -134,14 +134,17 @@ $(BUILD)/ispawn: $(call objects,static,$(RUN)) $(BUILD)/static/libispawn.a
 	$(CC) -static-pie -o $@ $^ $(LINKHARD) $(LDFLAGS) -liniparser -lcap-ng
 $(BUILD)/ispawn-supervisor: $(call objects,static,$(SUPER)) $(BUILD)/static/libispawn.a
 	$(CC) -static-pie -o $@ $^ $(LINKHARD) $(LDFLAGS) -lcap-ng
+$(BUILD)/ispawn-init: $(call objects,static,$(INIT)) $(BUILD)/static/libispawn.a
+	$(CC) -static-pie -o $@ $^ $(LINKHARD) $(LDFLAGS) -lcap-ng
 else
 $(BUILD)/ispawn: $(call objects,pie,$(RUN)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -liniparser -lcap-ng
 $(BUILD)/ispawn-supervisor: $(call objects,pie,$(SUPER)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
 	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
+# Its libraries are the host's: it is executed before the container has a tree.
+$(BUILD)/ispawn-init: $(call objects,pie,$(INIT)) $(BUILD)/pie/libispawn.a $(SAN_OPTIONS)
+	$(CC) -pie -o $@ $^ $(SAN) $(LINKHARD) $(LDFLAGS) -Wl,--as-needed -lcap-ng
 endif
-$(BUILD)/ispawn-init: $(call objects,static,$(INIT)) $(BUILD)/static/libispawn.a
-	$(CC) -static-pie -o $@ $^ $(SAN_TRAP) $(LINKHARD) $(LDFLAGS) -lcap-ng
 $(BUILD)/ispawn-shell: $(call objects,static,$(SHELL_)) $(BUILD)/static/libispawn.a
 	$(CC) -static-pie -o $@ $^ $(SAN_TRAP) $(LINKHARD) $(LDFLAGS)
 

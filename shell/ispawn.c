@@ -11,7 +11,8 @@
  *	3. meanwhile a request to init names the command, and waits for init to be there
  *	4. from here on what ispawn-shell does for a login is done here: bytes, window size,
  *	   signals, status
- *	5. with the command the container ends, in order, and nothing of it is left when we are gone
+ *	5. with the command the container ends, in order: when we are gone, no process and no mount
+ *	   of it is left, and its cgroup and entry go a moment later
  *
  * Whatever ends this process ends the container: its end of the control socket is the lifetime.
  *

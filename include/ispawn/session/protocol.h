@@ -39,7 +39,8 @@ enum isp_message_type {
 	ISP_MESSAGE_FAILED, /* to door and to supervisor: @error says why.  From door 2 to shell:
 			     * @text is the sentence for the user */
 	ISP_MESSAGE_CLOSE,  /* from door: end the session in order */
-	ISP_MESSAGE_CLOSED, /* to door: everything is gone */
+	ISP_MESSAGE_CLOSED, /* to door: everything is gone; of a directory that is run in place, all
+			     * but the session's entry and its empty cgroup, which go now */
 	ISP_MESSAGE_OWN,    /* from a door whose session is there for one command (spec:
 			     * runs_commands), once; fds: [its connection, as a shell's].  May come
 			     * before READY.  The end of its tenant is as good as a CLOSE */
