@@ -53,16 +53,16 @@ static int failure(void)
 
 /* Up to @max bytes and a NUL.  Most files are short, and memory that is mapped for the longest one
  * costs more than reading. */
-static int read_growing(int fd, size_t max, char **ret_text, size_t *ret_size)
+static int read_growing(int fd, size_t max, char **ret_text)
 {
 	cleanup_free char *text = NULL;
 	size_t room = 0, used = 0;
 
-	while (used == room) {
+	do {
 		ssize_t n;
 		char *larger;
 
-		if (room == max + 1)
+		if (room > max)
 			return -EFBIG;
 		room = room ? room * 8 : FIRST_ROOM;
 		if (room > max)
@@ -75,35 +75,25 @@ static int read_growing(int fd, size_t max, char **ret_text, size_t *ret_size)
 		if (n < 0)
 			return (int)n;
 		used += (size_t)n;
-	}
+	} while (used == room);
 	text[used] = '\0';
+	if (strlen(text) != used)
+		return -EINVAL;
 	*ret_text = steal_pointer(&text);
-	*ret_size = used;
 	return 0;
 }
 
 int isp_fd_read_file(int dir_fd, const char *path, size_t max, char **ret_text)
 {
 	cleanup_close int fd = -EBADF;
-	cleanup_free char *text = NULL;
 	struct stat st;
-	size_t size = 0;
-	int r;
 
 	fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return failure();
 	if (fstat(fd, &st) != 0)
 		return failure();
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	r = read_growing(fd, max, &text, &size);
-	if (r < 0)
-		return r;
-	if (strlen(text) != size)
-		return -EINVAL;
-	*ret_text = steal_pointer(&text);
-	return 0;
+	return S_ISREG(st.st_mode) ? read_growing(fd, max, ret_text) : -EINVAL;
 }
 
 int isp_fd_write_file(int dir_fd, const char *path, const char *text)

@@ -95,8 +95,8 @@ struct isp_supervisor {
 	bool is_lingering; /* the door is gone, on_logout = linger */
 	bool is_warned;    /* of a time limit that comes near */
 	bool has_told_closed;
-	bool has_own;      /* the door has had a connection of its own */
-	bool is_own_over;  /* and its tenant has ended, or never began */
+	bool has_own;     /* the door has had a connection of its own */
+	bool is_own_over; /* and its tenant has ended, or never began */
 
 	int64_t start_deadline_ms;
 	int64_t started_ms, ready_ms;
