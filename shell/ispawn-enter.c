@@ -196,9 +196,6 @@ static int prove(struct entry *entry, struct isp_error *err)
 
 	if (r < 0)
 		return r;
-	/* Kernel: prctl(2): a change of ids has set it to what fs.suid_dumpable says, 0 or 2. */
-	if (prctl(PR_GET_DUMPABLE) == 1)
-		return isp_err_set(err, EPERM, ISP_STAGE_PROVE, "it could be traced");
 	/* From here on the end of the socket tells, and leaves time for a SIGHUP. */
 	if (prctl(PR_SET_PDEATHSIG, 0) != 0)
 		return isp_err_set(err, errno, ISP_STAGE_DROP, "end the parent-death signal");

@@ -9,7 +9,8 @@
  *			root no_new_privs must stay off; the filter allows what follows
  *	5. groups, gid, uid
  *	6. capabilities, no_new_privs
- *	7. parent-death signal again: changing ids has cleared it (prctl(2))
+ *	7. parent-death signal again: changing ids has cleared it (prctl(2)); and not dumpable
+ *	   again: it has set that to what fs.suid_dumpable says, which may be 1
  */
 #include "ispawn/base/fd.h"
 #include "ispawn/base/sys.h"
@@ -113,6 +114,10 @@ int isp_drop_privileges(struct isp_builder *b, struct isp_error *err)
 		return fail(err, "set no_new_privs");
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
 		return fail(err, "set the parent-death signal again");
+	/* Threat: the caller goes on as this process, and a tenant that may trace it has what it
+	 * holds: its memory and its socket. */
+	if (prctl(PR_SET_DUMPABLE, 0) != 0)
+		return fail(err, "stay non-dumpable");
 	return 0;
 }
 
@@ -151,6 +156,8 @@ int isp_prove_drops(struct isp_builder *b, struct isp_error *err)
 		return r;
 	if (b->spec->privilege == ISP_PRIVILEGE_NONE && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return isp_err_set(err, EPERM, ISP_STAGE_PROVE, "no_new_privs is off");
+	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
+		return isp_err_set(err, EPERM, ISP_STAGE_PROVE, "the process is dumpable");
 	if (unshare(CLONE_NEWUSER) == 0 || unshare(CLONE_NEWNS) == 0)
 		return isp_err_set(err, EPERM, ISP_STAGE_PROVE, "a namespace could be made");
 	return 0;

@@ -47,6 +47,18 @@ def test_a_login_is_confined_on_linux_6_1(vm):
     assert not {"systemd", "dbus", "user"} & set(facts["run"].split())
 
 
+def test_init_cannot_be_traced_whatever_the_host_s_dumps_are_like(vm):
+    # Kernel: proc(5), fs.suid_dumpable: 1, for debugging, makes whoever changes his ids dumpable again
+    look = "for file in exe root cwd fd; do ls -l /proc/1/$file > /dev/null 2>&1 && echo $file; done; cat /proc/1/environ"
+    try:
+        for value in (1, 2, 0):
+            vm.root(f"sysctl -qw fs.suid_dumpable={value}")
+            done = vm.ssh("guest", look)
+            assert done.stdout == "" and "Permission denied" in done.stderr, (value, done)
+    finally:
+        vm.root("sysctl -qw fs.suid_dumpable=0")
+
+
 def test_free_users_are_as_they_were(vm):
     facts = vm.facts("free", INSIDE)
     host = vm.root("cd /proc/1/ns; readlink user mnt net cgroup").split()
