@@ -100,7 +100,7 @@ endef
 $(foreach kind,pic pie static,$(eval $(call compile,$(kind))))
 
 # The built-in filters: compiled once, here, by libseccomp; the programs carry the finished BPF.
-GENERATE := common/container/seccomp_generate.c common/container/seccomp_flatten_generate.c
+GENERATE := $(addprefix common/container/seccomp_,generate.c flatten_generate.c share_generate.c)
 $(BUILD)/seccomp_generate: $(GENERATE) common/container/seccomp_generate.h include/ispawn/container/seccomp_numbers.h Makefile
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE -Iinclude -std=c17 -O1 $(WARNINGS) $(WERROR) -o $@ $(GENERATE) -lseccomp

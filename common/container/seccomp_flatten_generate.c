@@ -13,12 +13,14 @@
  *	   are alike, for it compares only by ==, > and >=
  *	2. for one number of each range the program is run, as far as it needs no argument; where it
  *	   does, the rest is kept as it stands, less the comparisons of the number in it
- *	3. ranges with the same answer are joined
+ *	3. ranges with the same answer are joined, over a number between them that has another one:
+ *	   it becomes an exception, for which one == stands instead of two >=
+ *	4. what ends alike stands once (seccomp_share_generate.c)
  *
  * Threat: a mistake here opens what the filter is to refuse.  So the old and the new program are
  * run beside each other afterwards, on each number that either treats differently from its
- * neighbours, with all arguments that either compares with; and nothing is printed when they
- * differ.
+ * neighbours, with all arguments that it compares with, for each architecture and others; and
+ * nothing is printed when they differ.
  */
 #include "seccomp_generate.h"
 
@@ -29,7 +31,8 @@
 #include <string.h>
 
 #define ARGUMENTS 6
-#define VALUES_MAX (8 * BPF_MAXINSNS)
+#define VALUES_MAX (12 * BPF_MAXINSNS + 32)
+#define EXCEPTIONS_MAX 4 /* of a range; they are compared one after the other */
 #define NOT_AN_ARCH 0u
 
 /* --- a little machine ------------------------------------------------------------------------- */
@@ -122,11 +125,14 @@ static void specialise(const struct program *p, struct state s, struct program *
 			return;
 		} else if (s.is_known) {
 			/* Step 1 rests on these three. */
-			if (BPF_CLASS(f->code) != BPF_JMP || BPF_OP(f->code) == BPF_JSET)
+			if (BPF_CLASS(f->code) != BPF_JMP || BPF_SRC(f->code) != BPF_K ||
+			    BPF_OP(f->code) == BPF_JSET)
 				fail("arithmetic with a call's number", "", EINVAL);
 			s.pc += is_jump_taken(f, s.a) ? f->jt : f->jf;
 		} else if (f->code == (BPF_ALU | BPF_AND | BPF_K)) {
 			emit(out, f->code, f->k);
+		} else if (BPF_CLASS(f->code) != BPF_JMP || BPF_SRC(f->code) != BPF_K) {
+			fail("an instruction that is not understood", "", EINVAL);
 		} else {
 			struct state taken = s;
 
@@ -145,11 +151,18 @@ static void specialise(const struct program *p, struct state s, struct program *
 
 /* --- ranges ----------------------------------------------------------------------------------- */
 
+/* struct range - numbers that get answers[0], but the exceptions get theirs
+ * @number: [0] is the first of the range, which ends before the next one; the others, exceptions */
+struct range {
+	size_t count; /* of answers: 1 and the exceptions */
+	uint32_t number[1 + EXCEPTIONS_MAX];
+	struct program *answer[1 + EXCEPTIONS_MAX];
+};
+
 /* struct ranges - of one architecture's numbers, ascending; the first begins at 0 */
 struct ranges {
 	size_t count;
-	uint32_t first[2 * BPF_MAXINSNS + 1];
-	struct program *answer[2 * BPF_MAXINSNS + 1];
+	struct range range[2 * BPF_MAXINSNS + 1];
 };
 
 static int compare_words(const void *left, const void *right)
@@ -180,6 +193,41 @@ static bool is_same(const struct program *a, const struct program *b)
 	return a->count == b->count && memcmp(a->code, b->code, a->count * sizeof(a->code[0])) == 0;
 }
 
+/* Is the last range one number, behind which goes on what was before it? */
+static bool is_exception(const struct ranges *r, uint32_t next, const struct program *answer)
+{
+	const struct range *last, *before;
+
+	if (r->count < 2)
+		return false;
+	last = &r->range[r->count - 1];
+	before = last - 1;
+	return last->number[0] + 1 == next && before->count <= EXCEPTIONS_MAX &&
+	       is_same(before->answer[0], answer);
+}
+
+/* Takes over @answer, to the numbers from @first on. */
+static void add_range(struct ranges *r, uint32_t first, struct program *answer)
+{
+	struct range *last = &r->range[r->count];
+
+	if (r->count > 0 && is_same(answer, last[-1].answer[0])) {
+		free(answer);
+	} else if (is_exception(r, first, answer)) {
+		struct range *before = last - 2;
+
+		before->number[before->count] = last[-1].number[0];
+		before->answer[before->count++] = last[-1].answer[0];
+		r->count--;
+		free(answer);
+	} else {
+		last->count = 1;
+		last->number[0] = first;
+		last->answer[0] = answer;
+		r->count++;
+	}
+}
+
 static void find_ranges(const struct program *p, uint32_t arch, struct ranges *ret)
 {
 	static uint32_t borders[2 * BPF_MAXINSNS + 1];
@@ -190,22 +238,20 @@ static void find_ranges(const struct program *p, uint32_t arch, struct ranges *r
 		struct state s = {.arch = arch, .number = borders[i]};
 		struct program *answer = calloc(1, sizeof(*answer));
 
-		if (!answer)
+		if (answer) {
+			specialise(p, s, answer);
+			add_range(ret, borders[i], answer);
+		} else {
 			fail("out of memory", "", ENOMEM);
-		specialise(p, s, answer);
-		if (ret->count > 0 && is_same(answer, ret->answer[ret->count - 1])) {
-			free(answer);
-			continue;
 		}
-		ret->first[ret->count] = borders[i];
-		ret->answer[ret->count++] = answer;
 	}
 }
 
 static void free_ranges(struct ranges *ranges)
 {
 	for (size_t i = 0; i < ranges->count; i++)
-		free(ranges->answer[i]);
+		for (size_t j = 0; j < ranges->range[i].count; j++)
+			free(ranges->range[i].answer[j]);
 }
 
 /* --- the new program -------------------------------------------------------------------------- */
@@ -221,74 +267,113 @@ static void append(struct program *out, const struct program *part)
 
 /* struct block - part of a search: its comparisons, then each answer once */
 struct block {
-	const struct ranges *ranges;
-	size_t from, count;
-	size_t answers_at; /* in the new program */
+	const struct range *range;
+	size_t count;
+	size_t comparisons, size; /* the size is that of all, in instructions */
+	size_t answers_at;        /* in the new program */
 	struct program *out;
 };
 
-/* Where the answer of range @i stands behind the comparisons; for @i beyond the last: their size */
-static size_t find_answer(const struct block *b, size_t i)
+/* Calls @visit for each answer that differs from all before it. Return: the size of all of them,
+ * or of those before @wanted, if that is not NULL. */
+static size_t walk_answers(const struct block *b, const struct program *wanted,
+			   void (*visit)(struct program *out, const struct program *answer))
 {
-	size_t size = 0;
+	const struct program *seen[UINT8_MAX + 1];
+	size_t seen_count = 0, size = 0;
 
-	for (size_t other = b->from; other < b->from + b->count; other++) {
-		const struct program *answer = b->ranges->answer[other];
-		bool is_first = true;
+	for (size_t i = 0; i < b->count; i++) {
+		for (size_t j = 0; j < b->range[i].count; j++) {
+			const struct program *answer = b->range[i].answer[j];
+			size_t k = 0;
 
-		if (i < b->from + b->count && is_same(answer, b->ranges->answer[i]))
-			return size;
-		for (size_t before = b->from; before < other && is_first; before++)
-			is_first = !is_same(answer, b->ranges->answer[before]);
-		if (is_first)
+			if (wanted && is_same(answer, wanted))
+				return size;
+			while (k < seen_count && !is_same(answer, seen[k]))
+				k++;
+			if (k < seen_count)
+				continue;
+			/* More than a block has room for; see search(). */
+			if (seen_count > UINT8_MAX)
+				return SIZE_MAX / 2;
+			seen[seen_count++] = answer;
 			size += answer->count;
+			if (visit)
+				visit(b->out, answer);
+		}
 	}
 	return size;
 }
 
-/* Emits the comparisons that find one of @count ranges from @from on. Return: where to begin. */
-static size_t compare(const struct block *b, size_t from, size_t count)
+static struct block measure(const struct range *range, size_t count, struct program *out)
+{
+	struct block b = {.range = range, .count = count, .comparisons = count - 1, .out = out};
+
+	for (size_t i = 0; i < count; i++)
+		b.comparisons += range[i].count - 1;
+	b.answers_at = out->count + b.comparisons;
+	b.size = b.comparisons + walk_answers(&b, NULL, NULL);
+	return b;
+}
+
+static size_t find_answer(const struct block *b, const struct program *answer)
+{
+	return b->answers_at + walk_answers(b, answer, NULL);
+}
+
+/* The number is in @range. Return: where to begin. */
+static size_t compare_exceptions(const struct block *b, const struct range *range)
+{
+	size_t begin = b->out->count;
+	size_t usual = find_answer(b, range->answer[0]);
+
+	for (size_t i = 1; i < range->count; i++) {
+		size_t here = b->out->count;
+
+		emit(b->out, BPF_JMP | BPF_JEQ | BPF_K, range->number[i]);
+		b->out->code[here].jt = (uint8_t)(find_answer(b, range->answer[i]) - here - 1);
+		if (i == range->count - 1)
+			b->out->code[here].jf = (uint8_t)(usual - here - 1);
+	}
+	return range->count > 1 ? begin : usual;
+}
+
+/* Emits the comparisons that find one of @count ranges. Return: where to begin. */
+static size_t compare(const struct block *b, const struct range *range, size_t count)
 {
 	size_t half = count / 2, here = b->out->count, low, high;
 
 	if (count == 1)
-		return b->answers_at + find_answer(b, from);
-	emit(b->out, BPF_JMP | BPF_JGE | BPF_K, b->ranges->first[from + half]);
-	low = compare(b, from, half);
-	high = compare(b, from + half, count - half);
+		return compare_exceptions(b, range);
+	emit(b->out, BPF_JMP | BPF_JGE | BPF_K, range[half].number[0]);
+	low = compare(b, range, half);
+	high = compare(b, range + half, count - half);
 	b->out->code[here].jt = (uint8_t)(high - here - 1);
 	b->out->code[here].jf = (uint8_t)(low - here - 1);
 	return here;
 }
 
-static void emit_block(const struct block *b)
+/* The accumulator holds the number, which is in one of the @count ranges. */
+static void search(const struct range *range, size_t count, struct program *out)
 {
-	(void)compare(b, b->from, b->count);
-	for (size_t i = b->from; i < b->from + b->count; i++)
-		if (b->answers_at + find_answer(b, i) == b->out->count)
-			append(b->out, b->ranges->answer[i]);
-}
-
-/* The accumulator holds the number, which is in one of the @count ranges from @from on. */
-static void search(const struct ranges *ranges, size_t from, size_t count, struct program *out)
-{
-	const struct block whole = {ranges, from, count, out->count + count - 1, out};
+	struct block whole = measure(range, count, out);
 	size_t half = count / 2, jump;
 
 	/* Kernel: a comparison jumps over 255 instructions at most. */
-	if (count - 1 + find_answer(&whole, from + count) <= UINT8_MAX) {
-		emit_block(&whole);
+	if (whole.size <= UINT8_MAX) {
+		(void)compare(&whole, range, count);
+		(void)walk_answers(&whole, NULL, append);
 		return;
 	}
 	if (count == 1)
 		fail("an answer is too long", "", E2BIG);
-	emit(out, BPF_JMP | BPF_JGE | BPF_K, ranges->first[from + half]);
+	emit(out, BPF_JMP | BPF_JGE | BPF_K, range[half].number[0]);
 	out->code[out->count - 1].jf = 1;
 	jump = out->count;
 	emit(out, BPF_JMP | BPF_JA, 0);
-	search(ranges, from, half, out);
+	search(range, half, out);
 	out->code[jump].k = (uint32_t)(out->count - jump - 1);
-	search(ranges, from + half, count - half, out);
+	search(range + half, count - half, out);
 }
 
 static void build(const struct program *p, const uint32_t *arches, size_t arch_count,
@@ -307,14 +392,14 @@ static void build(const struct program *p, const uint32_t *arches, size_t arch_c
 		emit(out, BPF_JMP | BPF_JA, 0);
 		emit(out, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
 		find_ranges(p, arches[i], &ranges);
-		search(&ranges, 0, ranges.count, out);
+		search(ranges.range, ranges.count, out);
 		free_ranges(&ranges);
 		out->code[skip].k = (uint32_t)(out->count - skip - 1);
 	}
 	find_ranges(p, NOT_AN_ARCH, &ranges);
-	if (ranges.count != 1)
+	if (ranges.count != 1 || ranges.range[0].count != 1)
 		fail("an unknown architecture gets more than one answer", "", EINVAL);
-	append(out, ranges.answer[0]);
+	append(out, ranges.range[0].answer[0]);
 	free_ranges(&ranges);
 }
 
@@ -331,7 +416,8 @@ static void try_one(const struct program *old, const struct program *new,
 	fail("the flat filter answers otherwise to", which, EINVAL);
 }
 
-/* What arguments are compared with in either program, and neighbours of that, in both halves. */
+/* What arguments are compared with, and neighbours of that, in both halves; and each bit alone, for
+ * one that is missing in a mask. */
 static size_t find_values(const struct program *p, uint64_t *ret)
 {
 	static uint32_t borders[2 * BPF_MAXINSNS + 1];
@@ -345,6 +431,8 @@ static size_t find_values(const struct program *p, uint64_t *ret)
 		ret[count++] = borders[i] | 0xdeadbeef00000000u;
 		ret[count++] = ~(uint64_t)borders[i];
 	}
+	for (size_t bit = 0; bit < 32; bit++)
+		ret[count++] = (uint64_t)1 << bit;
 	return count;
 }
 
@@ -400,15 +488,30 @@ static void try_arch(const struct program *old, const struct program *new, uint3
 	}
 }
 
+/* Those that nobody told us of: far away, beside each known one, and a bit away from it. */
+static void try_other_arches(const struct program *old, const struct program *new,
+			     const uint32_t *arches, size_t arch_count)
+{
+	try_arch(old, new, NOT_AN_ARCH);
+	try_arch(old, new, UINT32_MAX);
+	for (size_t i = 0; i < arch_count; i++) {
+		try_arch(old, new, arches[i] - 1);
+		try_arch(old, new, arches[i] + 1);
+		for (size_t bit = 0; bit < 32; bit++)
+			try_arch(old, new, arches[i] ^ (uint32_t)1 << bit);
+	}
+}
+
 void flatten(struct program *p, const uint32_t *arches, size_t arch_count)
 {
 	static struct program flat;
 
 	memset(&flat, 0, sizeof(flat));
 	build(p, arches, arch_count, &flat);
+	share_ends(&flat);
 	for (size_t i = 0; i < arch_count; i++)
 		try_arch(p, &flat, arches[i]);
-	try_arch(p, &flat, NOT_AN_ARCH);
+	try_other_arches(p, &flat, arches, arch_count);
 	memcpy(p->code, flat.code, sizeof(p->code));
 	p->count = flat.count;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* seccomp_generate.h - what the two parts of seccomp_generate share; nothing of it is in a program
- */
+/* seccomp_generate.h - what the parts of seccomp_generate share; nothing of it is in a program */
 #ifndef ISPAWN_CONTAINER_SECCOMP_GENERATE_H
 #define ISPAWN_CONTAINER_SECCOMP_GENERATE_H
 
@@ -29,5 +28,12 @@ void emit(struct program *p, unsigned int code, uint32_t k);
  * Ends the build where it does not understand @p, or where a trial finds another answer.
  */
 void flatten(struct program *p, const uint32_t *arches, size_t arch_count);
+
+/**
+ * share_ends() - let instructions that do the same and go on alike stand once
+ * @p: complete: every path returns
+ * For flatten(), which tries the result.  Ends the build where a path does not return.
+ */
+void share_ends(struct program *p);
 
 #endif
