@@ -21,7 +21,7 @@
  * capabilities under the filter, and its failures could not even be reported. */
 /* clang-format off */
 static const char *const needed[] = {
-	"capget", "capset", "clone", "close_range", "execve", "execveat", "exit_group", "openat",
+	"capget", "capset", "clone", "close_range", "execve", "exit_group", "openat",
 	"prctl", "recvmsg", "sendmsg", "setgroups", "setresgid", "setresuid",
 };
 /* clang-format on */

@@ -201,11 +201,13 @@ def test_a_profile_too_narrow_to_build_denies(host, log, action):
     assert re.search(r'narrow\.json.*capget.* is not allowed', log())
     failures, _ = check()
     assert any("seccomp profile narrow" in failure for failure in failures)
-    needed = ["capget", "capset", "clone", "close_range", "execve", "execveat", "exit_group", "openat", "prctl",
+    needed = ["capget", "capset", "clone", "close_range", "execve", "exit_group", "openat", "prctl",
               "recvmsg", "sendmsg", "setgroups", "setresgid", "setresuid"]
     write("narrow", {"defaultAction": action, "syscalls": [{"names": needed, "action": "SCMP_ACT_ALLOW"}]})
     assert host.ssh("guest", "true").returncode != 0
-    assert re.search("under the seccomp profile|by the seccomp profile", log())
+    # A sanitizer needs calls of its own, and dies without them before init can say why.
+    told = "under the seccomp profile|by the seccomp profile" + ("|was killed by signal" if os.environ.get("SANITIZE") else "")
+    assert re.search(told, log())
     failures, _ = check()
     assert any("seccomp profile narrow" in failure for failure in failures)
 
