@@ -156,7 +156,7 @@ int isp_prove_drops(struct isp_builder *b, struct isp_error *err)
 		return r;
 	if (b->spec->privilege == ISP_PRIVILEGE_NONE && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return isp_err_set(err, EPERM, ISP_STAGE_PROVE, "no_new_privs is off");
-	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
+	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return isp_err_set(err, EPERM, ISP_STAGE_PROVE, "the process is dumpable");
 	if (unshare(CLONE_NEWUSER) == 0 || unshare(CLONE_NEWNS) == 0)
 		return isp_err_set(err, EPERM, ISP_STAGE_PROVE, "a namespace could be made");

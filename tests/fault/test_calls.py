@@ -75,6 +75,7 @@ TOLD_OTHERWISE = (
     (r"S setfs[ug]id .*", "take (root|container root)'s ids"),  # setfsuid(2) reports nothing
     (r"B newfstatat /bin/sh", "is not a program inside template"),
     (r"B getgroups .*", "a group was not dropped"),
+    (r"B prctl 0x3 .*", "the process is dumpable"),
     (r"B prctl 0x27 .*", "no_new_privs is off"),
     (r"B prctl 0x15 .*", "no system call filter is on"),
     (r"B sendmsg .*", "ended without a word"),  # UP itself
