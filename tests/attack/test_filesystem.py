@@ -87,14 +87,17 @@ def test_no_mount_of_a_container_is_seen_by_any_process_of_the_host(host):
         found = {}
         for pid, process in processes().items():
             if process["name"] in ("bash", "sshd", "python3", "host-setup") and process["uid"] == 0:
-                text = pathlib.Path(f"/proc/{pid}/mountinfo").read_text()
-                found[pid] = sorted(line.split()[4] for line in text.splitlines())
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends just now
+                    text = pathlib.Path(f"/proc/{pid}/mountinfo").read_text()
+                    found[pid] = sorted(line.split()[4] for line in text.splitlines())
         return found
     before = tables()
     with host.open_session("guest"), host.open_session("student"):
         after = tables()
-        for pid, mounts in before.items():
-            assert after[pid] == mounts
+        # A monitor of an earlier login may have been ending: those that stay are asked.
+        assert len(before.keys() & after.keys()) >= 2
+        for pid in before.keys() & after.keys():
+            assert after[pid] == before[pid]
         # The login's own sshd has one more, the cover: a file over a file.
         for mounts in after.values():
             assert {m for m in set(mounts) - set(host.base_mounts) if not m.startswith(("/usr/bin/", "/run/ispawn"))} \
