@@ -8,7 +8,7 @@
  *	1. the command line, the directory (opened once), the policy: a spec
  *	   and for an ordinary user: a user namespace of his own, in which he is root
  *	2. the supervisor builds, as it does for a login; init inside answers to nobody but it
- *	3. meanwhile a request to init names the command, and waits for init to be there
+ *	3. when it stands, a request to init names the command
  *	4. from here on what ispawn-shell does for a login is done here: bytes, window size,
  *	   signals, status
  *	5. with the command the container ends, in order: when we are gone, no process and no mount
@@ -64,12 +64,15 @@ static int check_caller(struct isp_error *err)
 	return 0;
 }
 
-/* What can be done while the container is built: asking for the command. */
+/* Order: signals first.  Before, one ends us, and with us all that was begun; the command must not
+ * run yet then, for whom it could have been meant. */
 static int ask(const struct run *run, struct shell *shell, const bool *is_closed,
 	       struct isp_error *err)
 {
-	int r = isp_launch_connect(shell->door_fd, &shell->connection_fd, err);
+	int r = relay_open_signals(shell);
 
+	if (r < 0)
+		r = isp_err_set(err, -r, ISP_STAGE_TENANT, "signalfd");
 	if (r == 0)
 		r = streams_plan(shell, is_closed, err);
 	if (r == 0)
@@ -89,8 +92,10 @@ static int build(struct run *run, const struct isp_spec *spec, struct shell *she
 	isp_fd_close(&run->directory_fd);
 	memcpy(shell->session, spec->session, sizeof(shell->session));
 	if (r == 0)
-		r = ask(run, shell, is_closed, err);
-	return r < 0 ? r : isp_launch_await(shell->door_fd, spec, &net_fd, err);
+		r = isp_launch_connect(shell->door_fd, &shell->connection_fd, err);
+	if (r == 0)
+		r = isp_launch_await(shell->door_fd, spec, &net_fd, err);
+	return r < 0 ? r : ask(run, shell, is_closed, err);
 }
 
 static int begin(struct run *run, struct shell *shell, const bool *is_closed, struct isp_error *err)
@@ -106,11 +111,7 @@ static int begin(struct run *run, struct shell *shell, const bool *is_closed, st
 		r = rootless_enter(run, &spec, err);
 	if (r == 0)
 		r = build(run, &spec, shell, is_closed, err);
-	if (r < 0)
-		return r;
-	/* Order: last.  Until here a signal ends us, and with us all that was begun. */
-	r = relay_open_signals(shell);
-	return r < 0 ? isp_err_set(err, -r, ISP_STAGE_TENANT, "signalfd") : 0;
+	return r;
 }
 
 /* --- how it ends ------------------------------------------------------------------------------ */
